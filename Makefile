@@ -1,0 +1,49 @@
+# Every target works on a fresh machine with Python 3.11+, make and git: it makes its own virtual environment in .venv
+# unless one is active.
+PYTHON ?= python3
+ifdef VIRTUAL_ENV
+BIN := $(VIRTUAL_ENV)/bin
+else
+BIN := .venv/bin
+endif
+STAMP := $(BIN)/.calcscore-ml-installed
+RUN := $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench docs model
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "calcscore-ml needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+ifndef VIRTUAL_ENV
+$(STAMP): .venv/bin/python
+endif
+$(STAMP): pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## digital cohort, training, evaluation, two real scans, reports (about 6 minutes on 2 cores)
+	$(RUN) scripts/demo.py demo-output
+
+test: $(STAMP) ## all tests, two at a time
+	$(RUN) -m pytest -n 2 --dist worksteal -q
+
+lint: $(STAMP) ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(STAMP) ## benchmarks; see benchmarks/README.md
+	$(RUN) benchmarks/stages.py
+
+docs: $(STAMP) ## the pictures and tables of docs/, made anew
+	$(RUN) scripts/picture_phantom.py
+
+model: $(STAMP) ## train the model that comes with the package
+	$(RUN) scripts/build_default_model.py

@@ -1,0 +1,1 @@
+"""Coronary calcium scoring with classical machine learning. For research only."""

@@ -1,0 +1,225 @@
+"""The heart box: found from lungs, air and soft tissue on a coarse copy of the scan.
+
+The heart is the wide soft tissue that has lung on both sides, in front of the spine, above the liver's dome and below
+the narrow upper mediastinum. That holds for whole chests and for small fields of view that cut the lungs off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.morphology import convex_hull_image
+
+from calcscore_ml.scan import Scan
+
+COARSE_MM = 4.0
+"""Voxel size the search runs at [mm]; box edges are no finer than this."""
+
+LUNG_BELOW_HU = -400.0
+"""A coarse voxel below this is lung or air [HU]."""
+
+BODY_ABOVE_HU = -300.0
+"""A coarse voxel above this is body or table [HU]."""
+
+GAS_HU = -965.0
+"""The median of gas is below this; inflated lung stays above, even in emphysema [HU]."""
+
+MIN_LUNG_PART_ML = 20.0
+"""Smaller airy regions are airways, bowel or noise [cm3]."""
+
+BONE_HU = 150.0
+"""A coarse voxel at or above this is bone [HU]."""
+
+MIN_LUNG_ML = 60.0
+"""Less lung than this on either side of the heart, and the box is not trusted [cm3]."""
+
+RIGHT_EXTENT_MM = 70.0
+"""Soft tissue farther to the right of the middle than this is liver, not heart [mm]."""
+
+LIVER_SHARE = 0.12
+"""A slice with more liver than this share of what lies to the right is below the heart."""
+
+BELOW_DOME_MM = 18.0
+"""The heart rests on the diaphragm beside the dome of the liver and reaches about this far below its top [mm]."""
+
+LUNG_SHARE = 0.25
+"""A slice with less lung than this share of the fullest is above or below the heart."""
+
+LOWEST_PART_MM = 30.0
+"""The lowest part of the heart, whose area is what the upper part is compared with [mm]."""
+
+TOP_AREA_SHARE = 0.7
+"""The heart ends upwards where the area between the lungs falls below this share of its lowest part's."""
+
+TALLEST_MM = 150.0
+"""No heart box is taller [mm]."""
+
+SPINE_SEARCH_MM = 30.0
+"""The spine is looked for this far to both sides of the middle [mm]."""
+
+SPINE_WIDTH_MM = 16.0
+"""Bone at least this wide in a row is a vertebral body [mm]."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartBox:
+    """A box around the heart.
+
+    Parameters
+    ----------
+    lower_mm, upper_mm : tuple of float
+        Corners in the array's own millimetres, index times spacing, (z, y, x) [mm].
+    trusted : bool
+        Whether every step that makes the box found what it looks for.
+    remark : str
+        What was missing when it is not trusted.
+    """
+
+    lower_mm: tuple[float, float, float]
+    upper_mm: tuple[float, float, float]
+    trusted: bool = True
+    remark: str = ""
+
+    def as_array(self) -> NDArray[np.float64]:
+        """Return the corners as a (2, 3) array [mm]."""
+        return np.array([self.lower_mm, self.upper_mm])
+
+
+def find_heart_box(scan: Scan) -> HeartBox | None:
+    """Find a box around the heart.
+
+    Parameters
+    ----------
+    scan : Scan
+        A chest or cardiac CT; a crop around the heart will do while some lung is left on both sides.
+
+    Returns
+    -------
+    HeartBox or None
+        None when there is no soft tissue with lung on both sides: this is no chest.
+    """
+    coarse, step_mm = _coarse(scan)
+    lung = _lung(coarse, step_mm)
+    between = _between_lungs(lung)
+    soft = between & (coarse > -250.0)
+    if not soft.any():
+        return None
+    missing: list[str] = []
+
+    bottom, first, last = _extent_z(soft, lung, step_mm, missing)
+    soft[:, _spine_front(coarse[first : last + 1], soft[first : last + 1], step_mm, missing) :] = False
+    core = ndimage.binary_opening(soft[first : last + 1], np.ones((1, 5, 5)))
+    if not core.any():
+        core = soft[first : last + 1]
+    labels, count = ndimage.label(core)
+    if count > 1:
+        core = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    lower_y, upper_y = _spread(core.sum(axis=(0, 2)))
+    lower_x, upper_x = _spread(core.sum(axis=(0, 1)))
+
+    sides = (lung[first : last + 1, :, :lower_x].sum(), lung[first : last + 1, :, upper_x + 1 :].sum())
+    if min(sides) * float(np.prod(step_mm)) / 1000.0 < MIN_LUNG_ML:
+        missing.append("little lung beside the heart")
+    low = np.array([bottom, lower_y, lower_x]) * step_mm
+    high = (np.array([last, upper_y, upper_x]) + 1) * step_mm
+    half_voxel = np.asarray(scan.geometry.spacing) / 2
+    z0, y0, x0 = (float(v) for v in low - half_voxel)
+    z1, y1, x1 = (float(v) for v in high - half_voxel)
+    return HeartBox((z0, y0, x0), (z1, y1, x1), not missing, "; ".join(missing))
+
+
+def _coarse(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Average blocks of voxels to about `COARSE_MM`; returns the volume and its (z, y, x) step [mm]."""
+    spacing = np.asarray(scan.geometry.spacing)
+    block = np.maximum(1, np.rint(COARSE_MM / spacing)).astype(int)
+    shape = np.asarray(scan.hu.shape) // block
+    block = np.where(shape == 0, 1, block)
+    shape = np.asarray(scan.hu.shape) // block
+    trimmed = scan.hu[tuple(slice(0, n) for n in shape * block)]
+    # One axis after the other: a single mean over three axes of a 6-D view reads memory out of order.
+    out = trimmed.reshape(shape[0] * block[0], shape[1] * block[1], shape[2], block[2]).mean(axis=3, dtype=np.float32)
+    out = out.reshape(shape[0] * block[0], shape[1], block[1], shape[2]).mean(axis=2)
+    return out.reshape(shape[0], block[0], shape[1], shape[2]).mean(axis=1), spacing * block
+
+
+def _lung(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Keep airy regions with chest wall in front and behind: neither the room, the mattress nor gas in the bowel."""
+    solid = ndimage.binary_opening(coarse > BODY_ABOVE_HU, np.ones((1, 3, 3)))
+    labels, count = ndimage.label(solid)
+    if count == 0:
+        return np.zeros(coarse.shape, dtype=bool)
+    body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    in_front = np.logical_or.accumulate(body, axis=1)
+    behind = np.logical_or.accumulate(body[:, ::-1], axis=1)[:, ::-1]
+    airy = ndimage.binary_opening((coarse < LUNG_BELOW_HU) & in_front & behind, np.ones((1, 3, 3)))
+    labels, count = ndimage.label(airy)
+    if count == 0:
+        return np.asarray(airy, dtype=bool)
+    index = np.arange(1, count + 1)
+    volume_ml = np.bincount(labels.ravel(), minlength=count + 1)[1:] * float(np.prod(step_mm)) / 1000.0
+    median = np.asarray(ndimage.median(coarse, labels, index))
+    keep = (volume_ml > MIN_LUNG_PART_ML) & (median > GAS_HU)
+    return np.asarray(np.concatenate([[False], keep])[labels])
+
+
+def _between_lungs(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels that are not lung and lie in the convex hull of the slice's lungs."""
+    hull = np.zeros_like(lung)
+    for z in np.flatnonzero(lung.any(axis=(1, 2))):
+        hull[z] = convex_hull_image(lung[z])  # type: ignore[no-untyped-call]
+    return hull & ~lung
+
+
+def _spine_front(
+    coarse: NDArray[np.float32], soft: NDArray[np.bool_], step_mm: NDArray[np.float64], missing: list[str]
+) -> int:
+    """Row at which the vertebral bodies begin: bone that stands, slice after slice, behind the middle."""
+    rows, columns = soft.shape[1:]
+    middle = int(np.average(np.arange(columns), weights=soft.sum(axis=(0, 1))))
+    centre = int(np.average(np.arange(rows), weights=soft.sum(axis=(0, 2))))
+    reach = round(SPINE_SEARCH_MM / step_mm[2])
+    bone = (coarse >= BONE_HU).mean(axis=0)[:, max(0, middle - reach) : middle + reach + 1] > 0.5
+    wide = bone.sum(axis=1) * step_mm[2] >= SPINE_WIDTH_MM
+    behind = np.flatnonzero(wide & (np.arange(rows) > centre))
+    if len(behind) == 0:
+        missing.append("spine not found")
+        return int(rows)
+    return int(behind[0])
+
+
+def _extent_z(
+    soft: NDArray[np.bool_], lung: NDArray[np.bool_], step_mm: NDArray[np.float64], missing: list[str]
+) -> tuple[int, int, int]:
+    """First slice of the heart, first one without liver beside it, and last slice."""
+    area = ndimage.uniform_filter1d(soft.sum(axis=(1, 2)).astype(float), 3)
+    breath = lung.sum(axis=(1, 2)).astype(float)
+    # Liver: soft tissue far to the right of the middle, where a slice through the heart has lung.
+    middle = int(np.average(np.arange(lung.shape[2]), weights=lung.sum(axis=(0, 1))))
+    far = max(0, middle - round(RIGHT_EXTENT_MM / step_mm[2]))
+    liver = soft[:, :, :far].sum(axis=(1, 2)).astype(float)
+    right_lung = lung[:, :, :far].sum(axis=(1, 2)).astype(float)
+    share = np.divide(liver, liver + right_lung, out=np.zeros_like(liver), where=liver + right_lung > 0)
+    heart = (share < LIVER_SHARE) & (breath > LUNG_SHARE * breath.max()) & (area > 0)
+    runs, count = ndimage.label(heart)
+    if count == 0:
+        missing.append("no slice without liver")
+        return 0, 0, len(area) - 1
+    longest = np.flatnonzero(runs == 1 + int(np.argmax(np.bincount(runs)[1:])))
+    first, last = int(longest[0]), int(longest[-1])
+    lowest = area[first : first + max(1, round(LOWEST_PART_MM / step_mm[0]))]
+    narrow = np.flatnonzero(area[first : last + 1] < TOP_AREA_SHARE * np.median(lowest))
+    if len(narrow):
+        last = first + int(narrow[0])
+    below = round(BELOW_DOME_MM / step_mm[0]) if liver[:first].any() else 0
+    bottom = max(0, first - below)
+    return bottom, first, min(last, bottom + round(TALLEST_MM / step_mm[0]))
+
+
+def _spread(profile: NDArray[np.integer]) -> tuple[int, int]:
+    """First and last index of the middle 97 % of a profile."""
+    summed = np.cumsum(profile) / max(1, int(profile.sum()))
+    low, high = np.searchsorted(summed, (0.015, 0.985))
+    return int(low), min(int(high), len(profile) - 1)
