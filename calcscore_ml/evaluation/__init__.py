@@ -1,0 +1,1 @@
+"""Agreement with a reference: of scores, of risk categories, of lesions; each with its confidence interval."""
