@@ -1,8 +1,8 @@
 """Where a grid of voxels lies in the patient: the one axis rule.
 
 Arrays are (z, y, x). Spacing is (z, y, x) in mm. The world is DICOM's patient space, LPS: x grows to the patient's
-left, y to the back, z to the head. Points of the world are (x, y, z) in mm. Nothing outside this module and `calcscore_ml.io`
-converts between the two.
+left, y to the back, z to the head. Points of the world are (x, y, z) in mm. Nothing outside this module and
+`calcscore_ml.io` converts between the two.
 """
 
 from __future__ import annotations

@@ -1,9 +1,62 @@
 """What all tests share."""
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from calcscore_ml.manifest import read_manifest
+from calcscore_ml.models.bundle import save_bundle
+from calcscore_ml.phantom import Protocol, write_cohort
+from calcscore_ml.recipe import parse_recipe
+from calcscore_ml.training import lesion_table, train
 
 # Machines are shared: a slow moment is no failure. The seed is fixed, so a failure is the same everywhere.
 settings.register_profile(
     "calcscore", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("calcscore")
+
+
+SMALL = Protocol(
+    "small",
+    matrix=160,
+    fov_mm=(230.0, 240.0),
+    slice_thickness_mm=4.0,
+    slice_spacing_mm=4.0,
+    z_range_mm=(-80.0, 40.0),
+    noise_sd_hu=(8.0, 14.0),
+)
+"""A protocol whose scans are made and scored in about a second."""
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """A small digital cohort on disk: its manifest's path."""
+    folder = tmp_path_factory.mktemp("cohort")
+    write_cohort(folder, count=16, seed=11, protocols=(SMALL,), image_format="nifti")
+    return folder / "data_manifest.csv"
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    """A recipe that trains in seconds: few features, small ensembles."""
+    return parse_recipe(
+        {
+            "name": "small",
+            "features": {"families": ["size", "intensity", "location"], "gaussian_scales_mm": [2, 4]},
+            "model": {"parameters": {}},
+        },
+        "the tests",
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle(cohort, recipe):
+    """A model trained on the small cohort."""
+    rows = [r for r in read_manifest(cohort) if r.split == "train"]
+    return train(lesion_table(rows, recipe), recipe, trained_on="16 small digital patients")
+
+
+@pytest.fixture(scope="session")
+def model(bundle, tmp_path_factory):
+    """The same on disk."""
+    return save_bundle(tmp_path_factory.mktemp("models") / "small", bundle)

@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from calcscore_ml.scan import Scan
+from calcscore_ml.scan import OUTSIDE_HU, Scan
 
 COARSE_MM = 4.0
 """Voxel size the search runs at [mm]; box edges are no finer than this."""
 
 LUNG_BELOW_HU = -400.0
 """A coarse voxel below this is lung or air [HU]."""
-
-BODY_ABOVE_HU = -300.0
-"""A coarse voxel above this is body or table [HU]."""
 
 GAS_HU = -965.0
 """The median of gas is below this; inflated lung stays above, even in emphysema [HU]."""
@@ -110,7 +107,11 @@ def find_heart_box(scan: Scan) -> HeartBox | None:
     missing: list[str] = []
 
     bottom, first, last = _extent_z(soft, lung, step_mm, missing)
+    if not soft[first : last + 1].any():
+        return None
     soft[:, _spine_front(coarse[first : last + 1], soft[first : last + 1], step_mm, missing) :] = False
+    if not soft[first : last + 1].any():
+        return None
     core = ndimage.binary_opening(soft[first : last + 1], np.ones((1, 5, 5)))
     if not core.any():
         core = soft[first : last + 1]
@@ -146,23 +147,19 @@ def _coarse(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 
 def _lung(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Keep airy regions with chest wall in front and behind: neither the room, the mattress nor gas in the bowel."""
-    solid = ndimage.binary_opening(coarse > BODY_ABOVE_HU, np.ones((1, 3, 3)))
-    labels, count = ndimage.label(solid)
-    if count == 0:
-        return np.zeros(coarse.shape, dtype=bool)
-    body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    in_front = np.logical_or.accumulate(body, axis=1)
-    behind = np.logical_or.accumulate(body[:, ::-1], axis=1)[:, ::-1]
-    airy = ndimage.binary_opening((coarse < LUNG_BELOW_HU) & in_front & behind, np.ones((1, 3, 3)))
+    """Keep airy regions that are neither the room, with blankets and mattress that touch it, nor gas in the bowel."""
+    # Padding outside the reconstruction circle must not join the lung it cuts to the room.
+    airy = (coarse < LUNG_BELOW_HU) & (coarse > OUTSIDE_HU)
     labels, count = ndimage.label(airy)
     if count == 0:
         return np.asarray(airy, dtype=bool)
-    index = np.arange(1, count + 1)
-    volume_ml = np.bincount(labels.ravel(), minlength=count + 1)[1:] * float(np.prod(step_mm)) / 1000.0
-    median = np.asarray(ndimage.median(coarse, labels, index))
-    keep = (volume_ml > MIN_LUNG_PART_ML) & (median > GAS_HU)
-    return np.asarray(np.concatenate([[False], keep])[labels])
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    large = np.flatnonzero(sizes * float(np.prod(step_mm)) / 1000.0 > MIN_LUNG_PART_ML)
+    large = large[large > 0]
+    median = np.asarray(ndimage.median(coarse, labels, large)).reshape(-1)
+    keep = np.zeros(count + 1, dtype=bool)
+    keep[large[median > GAS_HU]] = True
+    return np.asarray(keep[labels])
 
 
 def _between_lungs(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ class RiskScheme:
     """A way to group Agatston scores.
 
     The edge rule, one for all schemes: published bins are on whole numbers while scores are not, so a positive score is
-    rounded half up first, and a score that would round to 0 counts as 1: calcium that was found never becomes "no calcium".
+    rounded half up first, and one that would round to 0 counts as 1: calcium found never becomes "no calcium".
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """The Agatston score as it is really computed: named rules, each with its source.
 
 Programs agree on the idea and differ in what a lesion is, how small it may be, whose peak decides its weight and what
-is done when slices are not 3 mm apart. Each difference is a field here, so that two programs can be compared line by line.
-Every rule sees the same voxels, those at or above the candidate threshold: a program with a lower threshold of its own
-is compared on these too.
+is done when slices are not 3 mm apart. Each difference is a field here, so that two programs can be compared line by
+line. Every rule sees the same voxels, those at or above the candidate threshold: a program with a lower threshold of
+its own is compared on these too.
 """
 
 from __future__ import annotations

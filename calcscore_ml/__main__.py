@@ -1,0 +1,5 @@
+"""``python -m calcscore_ml``: the same as ``calcscore``."""
+
+from calcscore_ml.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""A model over a labelled cohort: what it decides on each scan, beside the reference.
+
+Evaluates exactly what a user gets from `calcscore_ml.pipeline.score_scan`, twice: on its own, and after an expert who
+answers every referred lesion as the reference does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from calcscore_ml.batch import for_each
+from calcscore_ml.candidates import Candidates
+from calcscore_ml.errors import ManifestError
+from calcscore_ml.evaluation.summary import Evaluation, evaluate
+from calcscore_ml.io import read_scan
+from calcscore_ml.io.labels import read_labels
+from calcscore_ml.manifest import ManifestRow
+from calcscore_ml.models.bundle import Bundle
+from calcscore_ml.pipeline import score_scan
+from calcscore_ml.recipe import Recipe
+from calcscore_ml.scores import ScoreSummary, find_scheme, from_candidates, from_label_volume, summarise
+from calcscore_ml.table import truth_labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanAssessment:
+    """One scan, system and reference side by side.
+
+    Parameters
+    ----------
+    lesions : pandas.DataFrame
+        A row per candidate: scan_id, truth, predicted, referred, volume_mm3.
+    missed : pandas.DataFrame
+        Reference lesions no candidate covers: scan_id, truth, volume_mm3.
+    scan : dict
+        A row of scores and their references.
+    after_expert : dict
+        The same once referred lesions carry the reference label.
+    """
+
+    lesions: pd.DataFrame
+    missed: pd.DataFrame
+    scan: dict[str, object]
+    after_expert: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assessment:
+    """A whole cohort.
+
+    Parameters
+    ----------
+    automatic, after_expert : Evaluation
+        Without an expert, and with one who is right.
+    scans : pandas.DataFrame
+        A row per scan: scores, references, and what was referred.
+    lesions : pandas.DataFrame
+        A row per candidate.
+    failed : tuple of (str, str)
+        Scans that could not be read, and why.
+    """
+
+    automatic: Evaluation
+    after_expert: Evaluation
+    scans: pd.DataFrame
+    lesions: pd.DataFrame
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+def assess_cohort(
+    rows: Sequence[ManifestRow],
+    bundle: Bundle,
+    recipe: Recipe,
+    *,
+    workers: int = 1,
+    by: str | None = None,
+    resamples: int = 1000,
+    on_scan: Callable[[], None] = lambda: None,
+) -> Assessment:
+    """Score a labelled cohort and compare with its reference.
+
+    Parameters
+    ----------
+    rows : sequence of ManifestRow
+        Scans with labels.
+    bundle : Bundle
+        The model.
+    recipe : Recipe
+        Its recipe, maybe with other referral or scores.
+    workers : int
+        Scans at a time.
+    by : str or None
+        ``"protocol"`` to evaluate each protocol on its own too.
+    resamples : int
+        Of the bootstrap over patients.
+    on_scan : callable
+        Called after each scan.
+
+    Raises
+    ------
+    ManifestError
+        When a row has no labels, or no scan could be read.
+    """
+    unlabelled = [r.scan_id for r in rows if r.labels is None]
+    if unlabelled:
+        raise ManifestError(f"every scan to evaluate needs labels, got none for {', '.join(unlabelled)}")
+    done: dict[str, ScanAssessment] = {}
+    failed: list[tuple[str, str]] = []
+    for outcome in for_each(partial(assess_scan, bundle=bundle, recipe=recipe), list(rows), workers):
+        if outcome.value is None:
+            failed.append((outcome.item.scan_id, outcome.error))
+        else:
+            done[outcome.item.scan_id] = outcome.value
+        on_scan()
+    if not done:
+        raise ManifestError(f"there must be a readable scan to evaluate, got none of {len(rows)}")
+    parts = [done[s] for s in sorted(done)]
+    lesions = pd.concat([p.lesions for p in parts], ignore_index=True)
+    missed = pd.concat([p.missed for p in parts], ignore_index=True)
+    scheme = find_scheme(recipe.scores.risk)
+    decided = lesions.assign(predicted=np.where(lesions["referred"], lesions["truth"], lesions["predicted"]))
+    automatic, after = (
+        evaluate(table, pd.DataFrame(scans), missed=missed, by=by, scheme=scheme, n=resamples)
+        for table, scans in ((lesions, [p.scan for p in parts]), (decided, [p.after_expert for p in parts]))
+    )
+    return Assessment(automatic, after, pd.DataFrame([p.scan for p in parts]), lesions, tuple(sorted(failed)))
+
+
+def assess_scan(row: ManifestRow, bundle: Bundle, recipe: Recipe) -> ScanAssessment:
+    """Score one labelled scan and put it beside its reference."""
+    assert row.labels is not None  # checked by assess_cohort
+    scan = read_scan(row.image)
+    labels = read_labels(row.labels, scan.geometry)
+    scored = score_scan(scan, bundle, recipe, scan_id=row.scan_id)
+    candidates, result = scored.candidates, scored.result
+    predicted, referred = np.zeros((2, len(candidates)), dtype=np.intp)
+    for lesion in result.lesions:
+        predicted[lesion.lesion - 1] = lesion.label
+        referred[lesion.lesion - 1] = lesion.referred
+    truth = truth_labels(candidates, labels)
+
+    rule, thickness = result.score.rule, scan.acquisition.slice_thickness_mm
+    reference = from_label_volume(
+        scan, labels, threshold_hu=candidates.threshold_hu, connectivity=recipe.candidates.connectivity
+    )
+    wanted = summarise(reference, rule, result.score.calibration, result.score.scheme)
+    decided = np.where(referred > 0, truth, predicted)
+    after = summarise(from_candidates(candidates, decided, thickness), rule, wanted.calibration, wanted.scheme)
+    names = {"patient_id": row.patient_id, "scan_id": row.scan_id, "protocol": row.protocol}
+    counts = {"referred": result.range.pending, "lowest": result.range.lowest, "highest": result.range.highest}
+    return ScanAssessment(
+        lesions=pd.DataFrame(
+            {
+                "scan_id": row.scan_id,
+                "truth": truth,
+                "predicted": predicted,
+                "referred": referred > 0,
+                "volume_mm3": candidates.volumes_mm3,
+            }
+        ),
+        missed=_missed(row.scan_id, candidates, reference.voxels, reference.lesion, reference.label),
+        scan={**names, **counts, **_scores(result.score, wanted)},
+        after_expert={**names, **counts, **_scores(after, wanted)},
+    )
+
+
+def _missed(
+    scan_id: str,
+    candidates: Candidates,
+    voxels: NDArray[np.intp],
+    lesion: NDArray[np.intp],
+    label: NDArray[np.intp],
+) -> pd.DataFrame:
+    """Reference lesions that no candidate touches: below the limits on volume, or grown into bone that was left out."""
+    shape = candidates.geometry.shape
+    covered = np.isin(
+        np.ravel_multi_index(tuple(voxels.T), shape), np.ravel_multi_index(tuple(candidates.voxels.T), shape)
+    )
+    ids, first, place = np.unique(lesion, return_index=True, return_inverse=True)
+    seen = np.bincount(place, weights=covered, minlength=len(ids)) > 0
+    sizes = np.bincount(place, minlength=len(ids)) * candidates.geometry.voxel_volume_mm3
+    truth = label[first] if len(ids) else np.zeros(0, dtype=np.intp)
+    return pd.DataFrame({"scan_id": scan_id, "truth": truth[~seen], "volume_mm3": sizes[~seen]})
+
+
+def _scores(found: ScoreSummary, wanted: ScoreSummary) -> dict[str, object]:
+    row: dict[str, object] = {}
+    for suffix, summary in (("", found), ("_truth", wanted)):
+        row[f"agatston{suffix}"] = summary.total.agatston
+        row[f"volume_mm3{suffix}"] = summary.total.volume_mm3
+        row[f"mass_mg{suffix}"] = summary.total.mass_mg
+        row[f"category{suffix}"] = summary.scheme.category(summary.total.agatston)
+        for artery in summary.arteries:
+            row[f"agatston_{artery.site.lower()}{suffix}"] = artery.agatston
+    return row

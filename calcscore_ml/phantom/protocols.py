@@ -1,0 +1,133 @@
+"""How a digital patient is scanned: the protocols of the cohort."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calcscore_ml.errors import RecipeError
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """In-plane point spread and noise texture of a reconstruction kernel.
+
+    The point spread is ``(1 + edge) G(sigma) - edge G(2 sigma)``: a Gaussian, with overshoot for edge enhancement.
+
+    Parameters
+    ----------
+    name : str
+        Printed in the scan's header.
+    sigma_mm : float
+        Width of the main lobe.
+    edge : float
+        Overshoot, 0 for a smooth kernel.
+    """
+
+    name: str
+    sigma_mm: float
+    edge: float = 0.0
+
+
+SOFT = Kernel("soft", 0.62)
+"""Body kernel of chest reports; full width at half maximum 1.5 mm (our choice)."""
+CALCIUM = Kernel("calcium", 0.52)
+"""Kernel of calcium scoring: full width at half maximum 1.2 mm, no overshoot (our choice)."""
+MEDIUM = Kernel("medium", 0.44, 0.25)
+"""Sharper mediastinal kernel with slight overshoot (our choice)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a scan is acquired and reconstructed.
+
+    Parameters
+    ----------
+    name : str
+        Short and unique.
+    kvp : float
+        Tube voltage [kV].
+    slice_thickness_mm, slice_spacing_mm : float
+        Width of the slice profile, distance between slices.
+    fov_mm : tuple of float
+        Least and greatest field of view; a patient draws one between.
+    matrix : int
+        Pixels along each side of a slice.
+    kernel : Kernel
+        Point spread and noise texture.
+    noise_sd_hu : tuple of float
+        Least and greatest noise SD in the aortic root of a patient of average size; a patient draws one between.
+    gated : bool
+        Triggered by the heart's rhythm. Without it the heart is smeared by its motion.
+    z_range_mm : tuple of float
+        Lowest and highest slice, above the aortic valve.
+    calcium_hu_per_mg_ml : float
+        HU per mg/ml of hydroxyapatite; 1/0.74 at 120 kVp, within four scanners' spread (Fujioka 2012: 0.70 to 0.83).
+    heart_centred : bool
+        Whether the field of view is centred on the heart instead of on the chest.
+    circular : bool
+        Whether pixels outside the inscribed circle are padding.
+    share : float
+        How often the cohort draws this protocol, relative to the others.
+    """
+
+    name: str
+    kvp: float = 120.0
+    slice_thickness_mm: float = 3.0
+    slice_spacing_mm: float = 3.0
+    fov_mm: tuple[float, float] = (200.0, 250.0)
+    matrix: int = 512
+    kernel: Kernel = CALCIUM
+    noise_sd_hu: tuple[float, float] = (12.0, 22.0)
+    gated: bool = True
+    z_range_mm: tuple[float, float] = (-96.0, 45.0)
+    calcium_hu_per_mg_ml: float = 1.35
+    heart_centred: bool = True
+    circular: bool = False
+    share: float = 1.0
+
+    @property
+    def slices(self) -> int:
+        """How many slices the range holds.
+
+        >>> PROTOCOLS[0].slices
+        48
+        """
+        low, high = self.z_range_mm
+        return round((high - low) / self.slice_spacing_mm) + 1
+
+
+PROTOCOLS: tuple[Protocol, ...] = (
+    Protocol("gated-3mm", share=4.0),
+    Protocol("gated-2.5mm", slice_thickness_mm=2.5, slice_spacing_mm=2.5, fov_mm=(220.0, 280.0), kernel=SOFT,
+             noise_sd_hu=(12.0, 24.0), z_range_mm=(-95.0, 55.0), calcium_hu_per_mg_ml=1.41, circular=True, share=2.0),
+    Protocol("gated-3mm-overlap", slice_spacing_mm=1.5, fov_mm=(230.0, 250.0), noise_sd_hu=(12.0, 20.0),
+             z_range_mm=(-96.0, 48.0), share=1.0),
+    Protocol("chest-low-dose-3mm", fov_mm=(320.0, 400.0), kernel=SOFT, noise_sd_hu=(19.0, 33.0), gated=False,
+             z_range_mm=(-135.0, 132.0), heart_centred=False, share=2.0),
+    Protocol("chest-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(350.0, 430.0), kernel=SOFT,
+             noise_sd_hu=(7.0, 12.5), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=1.5),
+    Protocol("chest-2.5mm", slice_thickness_mm=2.5, slice_spacing_mm=2.5, fov_mm=(320.0, 400.0), kernel=MEDIUM,
+             noise_sd_hu=(16.0, 26.0), gated=False, z_range_mm=(-120.0, 120.0), calcium_hu_per_mg_ml=1.41,
+             heart_centred=False, share=1.0),
+    Protocol("planning-3mm", fov_mm=(500.0, 500.0), noise_sd_hu=(16.0, 27.0), gated=False,
+             z_range_mm=(-140.0, 130.0), calcium_hu_per_mg_ml=1.3, heart_centred=False, share=0.7),
+)  # fmt: skip
+"""The cohort's protocols. Noise, fields of view and kernels are our choices, set by comparison with real scans."""
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return the protocol of that name.
+
+    Raises
+    ------
+    RecipeError
+        When there is none; the message lists those there are.
+
+    >>> find_protocol("chest-5mm").slice_thickness_mm
+    5.0
+    """
+    for protocol in PROTOCOLS:
+        if protocol.name == name:
+            return protocol
+    known = ", ".join(p.name for p in PROTOCOLS)
+    raise RecipeError(f"a protocol must be one of {known}; got {name!r}")

@@ -1,0 +1,303 @@
+"""From a scan to its result, in the order of the one sentence.
+
+A scan becomes candidate lesions; every candidate becomes a row of features; an ensemble gives each row an artery and a
+certainty; what is uncertain goes to an expert; what is decided becomes a score.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from calcscore_ml.anatomy import TITLES, Label
+from calcscore_ml.candidates import Candidates, find_candidates
+from calcscore_ml.heart.roi import HeartBox, find_heart_box
+from calcscore_ml.models.bundle import Bundle, predict
+from calcscore_ml.quality import blood_hu, remarks
+from calcscore_ml.recipe import Recipe
+from calcscore_ml.referral.decision import decide, most_probable_artery
+from calcscore_ml.referral.policy import refer
+from calcscore_ml.referral.uncertainty import Uncertainty, measure
+from calcscore_ml.result import LesionResult, PendingRange, Provenance, ScanResult
+from calcscore_ml.scan import Scan
+from calcscore_ml.scores import (
+    Calcium,
+    MassCalibration,
+    ScoreSummary,
+    agatston,
+    find_calibration,
+    find_scheme,
+    from_candidates,
+    from_label_volume,
+    summarise,
+)
+from calcscore_ml.table import feature_table
+
+CLEAR_OTHER = 0.02
+"""A candidate labelled "other" is listed one by one when its probability of being coronary is at least this."""
+
+VERSIONED = ("calcscore-ml", "numpy", "scipy", "scikit-learn", "SimpleITK", "pydicom")
+"""Packages a number may depend on; their versions are stored with every result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A scan's candidates and what is known of each.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        L lesions.
+    heart_box : HeartBox or None
+        What locations are relative to.
+    table : pandas.DataFrame
+        L rows of features.
+    seconds : dict of str to float
+        Time of each stage [s].
+    """
+
+    candidates: Candidates
+    heart_box: HeartBox | None
+    table: pd.DataFrame
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A result with what its report needs.
+
+    Parameters
+    ----------
+    result : ScanResult
+        What is said.
+    calcium : Calcium
+        Voxels of every listed lesion, each under the label it has if accepted.
+    candidates : Candidates
+        All candidates.
+    """
+
+    result: ScanResult
+    calcium: Calcium
+    candidates: Candidates
+
+
+def describe_scan(scan: Scan, recipe: Recipe) -> Described:
+    """Find the candidates of a scan and describe each by its features.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan.
+    recipe : Recipe
+        Threshold, limits and features.
+    """
+    seconds: dict[str, float] = {}
+    section = recipe.candidates
+    threshold_hu = section.threshold_for(scan.acquisition.kvp)
+    with _timed(seconds, "candidates"):
+        candidates = find_candidates(
+            scan,
+            threshold_hu=threshold_hu,
+            connectivity=section.connectivity,
+            min_volume_mm3=section.min_volume_mm3,
+            max_volume_mm3=section.max_volume_mm3,
+        )
+    with _timed(seconds, "heart"):
+        heart_box = find_heart_box(scan)
+    with _timed(seconds, "features"):
+        settings = recipe.features.settings(threshold_hu)
+        table = feature_table(scan, candidates, settings, recipe.features.families, heart_box)
+    return Described(candidates, heart_box, table, seconds)
+
+
+def score_scan(
+    scan: Scan, bundle: Bundle, recipe: Recipe, *, scan_id: str, calibration: MassCalibration | None = None
+) -> Scored:
+    """Score a scan with a trained model.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan.
+    bundle : Bundle
+        The model.
+    recipe : Recipe
+        The recipe it was trained by; its decision, referral and score sections may be changed.
+    scan_id : str
+        Name in the result.
+    calibration : MassCalibration or None
+        For the mass; the best known for the scan when not given.
+    """
+    described = describe_scan(scan, recipe)
+    seconds, candidates = dict(described.seconds), described.candidates
+    with _timed(seconds, "model"):
+        probabilities, members = predict(bundle, described.table)
+        uncertainty = measure(probabilities, members)
+    labels = decide(probabilities, recipe.decision.coronary_threshold)
+    accepted = most_probable_artery(probabilities)
+
+    with _timed(seconds, "scores"):
+        rule = recipe.rule_for(scan.acquisition.kvp)
+        thickness = scan.acquisition.slice_thickness_mm
+        effect = np.zeros(len(candidates))
+        possible = (labels != Label.OTHER) | (uncertainty.coronary >= CLEAR_OTHER)
+        for part in agatston(from_candidates(candidates, np.where(possible, accepted, 0), thickness), rule):
+            effect[part.lesion - 1] += part.score
+        referred, reasons = refer(recipe.referral, probabilities, uncertainty, effect)
+        shown = np.flatnonzero(possible | referred)
+
+        def total(decided: NDArray[np.intp]) -> ScoreSummary:
+            calcium = from_candidates(candidates, decided, thickness)
+            return summarise(calcium, rule, used, find_scheme(recipe.scores.risk))
+
+        used = calibration or find_calibration(scan.acquisition, recipe.scores.mass_factor_mg_per_ml_hu)
+        score = total(labels)
+        pending = PendingRange(
+            lowest=total(np.where(referred, 0, labels)).total.agatston,
+            highest=total(np.where(referred, accepted, labels)).total.agatston,
+            pending=int(referred.sum()),
+        )
+    result = _result(scan, recipe, described, score, pending, scan_id, seconds, bundle.identity)
+    listed = np.where(np.isin(np.arange(len(candidates)), shown), np.where(labels > 0, labels, accepted), 0)
+    lesions = tuple(
+        _lesion(candidates, int(i), labels[i], probabilities[i], uncertainty, bool(referred[i]), reasons[i], effect[i])
+        for i in shown
+    )
+    calcium = from_candidates(candidates, listed, scan.acquisition.slice_thickness_mm)
+    return Scored(replace(result, lesions=lesions), calcium, candidates)
+
+
+def score_labelled(
+    scan: Scan,
+    labels: NDArray[np.integer],
+    recipe: Recipe,
+    *,
+    scan_id: str,
+    calibration: MassCalibration | None = None,
+) -> Scored:
+    """Score a scan by an observer's label volume: no model, nothing pending.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan.
+    labels : (nz, ny, nx) array of int
+        `Label` numbers, 0 elsewhere.
+    recipe : Recipe
+        Threshold and scores.
+    scan_id : str
+        Name in the result.
+    calibration : MassCalibration or None
+        For the mass; the best known for the scan when not given.
+    """
+    seconds: dict[str, float] = {}
+    threshold_hu = recipe.candidates.threshold_for(scan.acquisition.kvp)
+    with _timed(seconds, "scores"):
+        calcium = from_label_volume(
+            scan, labels, threshold_hu=threshold_hu, connectivity=recipe.candidates.connectivity
+        )
+        rule = recipe.rule_for(scan.acquisition.kvp)
+        used = calibration or find_calibration(scan.acquisition, recipe.scores.mass_factor_mg_per_ml_hu)
+        score = summarise(calcium, rule, used, find_scheme(recipe.scores.risk))
+    order = np.argsort(calcium.lesion, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(calcium.lesion)[1:])]).astype(np.intp)
+    candidates = Candidates(scan.geometry, calcium.voxels[order], calcium.hu[order], offsets, threshold_hu)
+    of_lesion = calcium.label[order][offsets[:-1]]
+    effect = np.zeros(len(candidates))
+    for part in score.contributions:
+        effect[part.lesion - 1] += part.score
+    heart_box = find_heart_box(scan)
+    described = Described(candidates, heart_box, pd.DataFrame(index=candidates.ids), seconds)
+    pending = PendingRange(score.total.agatston, score.total.agatston, 0)
+    result = _result(scan, recipe, described, score, pending, scan_id, seconds, {"name": "none: labels by an observer"})
+    lesions = tuple(
+        _lesion(candidates, i, of_lesion[i], None, None, False, "", effect[i]) for i in range(len(candidates))
+    )
+    return Scored(replace(result, lesions=lesions), calcium, candidates)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages a number may depend on."""
+    return {name: version(name) for name in VERSIONED}
+
+
+def _result(
+    scan: Scan,
+    recipe: Recipe,
+    described: Described,
+    score: ScoreSummary,
+    pending: PendingRange,
+    scan_id: str,
+    seconds: dict[str, float],
+    model: dict[str, str],
+) -> ScanResult:
+    box = described.heart_box
+    blood = blood_hu(scan, box.as_array()) if box is not None else None
+    return ScanResult(
+        scan_id=scan_id,
+        geometry=scan.geometry,
+        acquisition=scan.acquisition,
+        remarks=remarks(scan, blood),
+        heart_box=box,
+        score=score,
+        range=pending,
+        candidates=len(described.candidates),
+        dropped_small=described.candidates.dropped_small,
+        dropped_large=described.candidates.dropped_large,
+        lesions=(),
+        provenance=Provenance(
+            scan_sha256=scan.fingerprint(),
+            recipe=recipe.model_dump(mode="json"),
+            model=model,
+            versions=versions(),
+            seconds=seconds,
+        ),
+    )
+
+
+def _lesion(
+    candidates: Candidates,
+    i: int,
+    label: int,
+    probabilities: NDArray[np.float64] | None,
+    uncertainty: Uncertainty | None,
+    referred: bool,
+    reason: str,
+    effect: float,
+) -> LesionResult:
+    own = slice(candidates.offsets[i], candidates.offsets[i + 1])
+    hu, centre = candidates.hu[own], candidates.voxels[own].mean(axis=0)
+    shares = {} if probabilities is None else {TITLES[t]: float(probabilities[t]) for t in Label}
+    z, y, x = (float(v) for v in centre)
+    world = candidates.geometry.to_world(centre)
+    return LesionResult(
+        lesion=i + 1,
+        label=Label(int(label)),
+        probabilities=shares,
+        coronary_probability=1.0 if uncertainty is None else float(uncertainty.coronary[i]),
+        entropy=0.0 if uncertainty is None else float(uncertainty.entropy[i]),
+        margin=1.0 if uncertainty is None else float(uncertainty.margin[i]),
+        disagreement=0.0 if uncertainty is None else float(uncertainty.disagreement[i]),
+        referred=referred,
+        reason=reason,
+        volume_mm3=float(candidates.volumes_mm3[i]),
+        mean_hu=float(hu.mean()),
+        peak_hu=float(hu.max()),
+        agatston=float(effect),
+        index=(z, y, x),
+        position_mm=(float(world[0]), float(world[1]), float(world[2])),
+    )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start

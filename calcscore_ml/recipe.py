@@ -1,0 +1,188 @@
+"""Recipes: everything a user chooses, in one checked file.
+
+A recipe is a TOML file in ``configs/``. Unknown keys, wrong types and values out of range are errors that name the key.
+What a recipe does not say has the default given here, and the whole recipe is stored with every model and result.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from calcscore_features import FAMILIES, Settings
+from calcscore_ml.candidates import THRESHOLD_HU, threshold_for_kvp
+from calcscore_ml.errors import RecipeError
+from calcscore_ml.referral.decision import CORONARY_THRESHOLD
+from calcscore_ml.referral.policy import ReferralPolicy
+from calcscore_ml.scores.risk import find_scheme
+from calcscore_ml.scores.rules import DEFAULT_RULE, AgatstonRule, find_rule
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CandidateSection(_Section):
+    """Which voxels become candidates; see `calcscore_ml.candidates.find_candidates`."""
+
+    threshold_hu: Positive | Literal["by kvp"] = float(THRESHOLD_HU)
+    connectivity: Literal[6, 18, 26] = 26
+    min_volume_mm3: Annotated[float, Field(ge=0)] = 1.5
+    max_volume_mm3: Positive = 5000.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_volume_mm3 > self.max_volume_mm3:
+            raise ValueError("min_volume_mm3 must not be above max_volume_mm3")
+        return self
+
+    def threshold_for(self, kvp: float | None) -> float:
+        """Return the threshold for a scan of this tube voltage [kV -> HU]."""
+        return threshold_for_kvp(kvp) if self.threshold_hu == "by kvp" else float(self.threshold_hu)
+
+
+class FeatureSection(_Section):
+    """Which features describe a candidate; see `calcscore_features.Settings`."""
+
+    families: tuple[str, ...] = FAMILIES
+    glcm_bin_width_hu: Positive = Settings().glcm_bin_width_hu
+    gaussian_scales_mm: tuple[Positive, ...] = Settings().gaussian_scales_mm
+    shell_mm: Positive = Settings().shell_mm
+
+    @field_validator("families")
+    @classmethod
+    def _known(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [f for f in families if f not in FAMILIES]
+        if unknown or not families:
+            raise ValueError(f"families must be some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}")
+        return tuple(f for f in FAMILIES if f in families)
+
+    def settings(self, threshold_hu: float) -> Settings:
+        """Return the feature settings for a scan whose candidates begin at a threshold [HU]."""
+        return Settings(
+            threshold_hu=threshold_hu,
+            glcm_bin_width_hu=self.glcm_bin_width_hu,
+            gaussian_scales_mm=self.gaussian_scales_mm,
+            shell_mm=self.shell_mm,
+        )
+
+
+class ModelSection(_Section):
+    """Which ensemble decides, and its parameters."""
+
+    estimator: Literal["sequential_knn", "bagged_svm"] = "sequential_knn"
+    seed: Annotated[int, Field(ge=0)] = 0
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class DecisionSection(_Section):
+    """What counts before an expert has spoken; see `calcscore_ml.referral.decision.decide`."""
+
+    coronary_threshold: Share = CORONARY_THRESHOLD
+
+
+class ScoreSection(_Section):
+    """How decided calcium becomes scores."""
+
+    rule: str = DEFAULT_RULE
+    risk: str = "standard"
+    mass_factor_mg_per_ml_hu: Positive | None = None
+
+    @field_validator("rule")
+    @classmethod
+    def _rule(cls, name: str) -> str:
+        return find_rule(name).name
+
+    @field_validator("risk")
+    @classmethod
+    def _risk(cls, name: str) -> str:
+        return find_scheme(name).name
+
+
+class Recipe(_Section):
+    """A whole recipe.
+
+    Parameters
+    ----------
+    name : str
+        Short name, stored with models and results.
+    description : str
+        What it is for.
+    candidates, features, model, decision, referral, scores
+        Sections; see the classes of this module and `calcscore_ml.referral.policy.ReferralPolicy`.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    description: str = ""
+    candidates: CandidateSection = CandidateSection()
+    features: FeatureSection = FeatureSection()
+    model: ModelSection = ModelSection()
+    decision: DecisionSection = DecisionSection()
+    referral: ReferralPolicy = ReferralPolicy()
+    scores: ScoreSection = ScoreSection()
+
+    def rule_for(self, kvp: float | None) -> AgatstonRule:
+        """Return the Agatston rule, its weights adapted where the threshold is by tube voltage [kV]."""
+        rule = find_rule(self.scores.rule)
+        return rule.for_kvp(kvp) if self.candidates.threshold_hu == "by kvp" else rule
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file.
+
+    Raises
+    ------
+    RecipeError
+        When the file is missing, is not TOML, or breaks a rule; the message names the key.
+    """
+    file = Path(path)
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"a recipe must be a readable TOML file, got {error} in {file}") from error
+    return parse_recipe(content, str(file))
+
+
+def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
+    """Check a recipe given as nested dictionaries; `where` is named in errors."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_say(e)}" for e in error.errors())
+        raise RecipeError(
+            f"a recipe may only hold known keys with values in range, got {problems} in {where}"
+        ) from error
+
+
+def builtin_recipe(name: str = "default") -> Path:
+    """Return the path of a recipe that comes with the package.
+
+    Raises
+    ------
+    RecipeError
+        When there is none of that name; the names are listed.
+    """
+    here = Path(__file__).parent
+    folder = next(f for f in (here / "configs", here.parent / "configs") if f.is_dir())
+    file = folder / f"{name}.toml"
+    if not file.is_file():
+        known = ", ".join(sorted(f.stem for f in folder.glob("*.toml")))
+        raise RecipeError(f"a built-in recipe must be one of {known}; got {name!r}")
+    return file
+
+
+def _say(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
+    if error["type"] == "extra_forbidden":
+        return "no such key"
+    return f"{error['msg']} (got {error['input']!r})"

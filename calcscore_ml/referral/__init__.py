@@ -1,0 +1,1 @@
+"""Which lesions an expert should look at, and why."""

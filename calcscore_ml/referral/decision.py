@@ -1,0 +1,44 @@
+"""What a lesion counts as before an expert has spoken."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calcscore_ml.anatomy import ARTERIES, Label
+
+CORONARY_THRESHOLD = 0.5
+"""A lesion is coronary when the probabilities of all arteries together reach this: wrong least often if they are true."""
+
+
+def decide(probabilities: NDArray[np.float64], coronary_threshold: float = CORONARY_THRESHOLD) -> NDArray[np.intp]:
+    """Give each lesion a label.
+
+    Whether a lesion is coronary is asked first, of all arteries together: one that is 30 % LM, 30 % LAD and 40 % other
+    is coronary. Then the most probable artery, or the most probable of the other labels, is its label.
+
+    Parameters
+    ----------
+    probabilities : (n, 8) array of float
+        Per `Label`.
+    coronary_threshold : float
+        Probability of being coronary from which a lesion is.
+
+    Returns
+    -------
+    (n,) array of int
+        `Label` numbers.
+
+    >>> decide(np.array([[0.4, 0.3, 0, 0, 0.3, 0, 0, 0], [0.5, 0.2, 0, 0, 0, 0.3, 0, 0]])).tolist()
+    [1, 0]
+    """
+    elsewhere = np.array([t for t in Label if t not in ARTERIES], dtype=np.intp)
+    coronary = probabilities[:, np.array(ARTERIES)].sum(axis=1) >= coronary_threshold
+    other = elsewhere[probabilities[:, elsewhere].argmax(axis=1)]
+    return np.where(coronary, most_probable_artery(probabilities), other).astype(np.intp)
+
+
+def most_probable_artery(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the label of each lesion if it is coronary: the artery with the highest probability; ties go to LAD."""
+    arteries = np.sort(np.array(ARTERIES, dtype=np.intp))
+    return np.asarray(arteries[probabilities[:, arteries].argmax(axis=1)])

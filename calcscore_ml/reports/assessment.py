@@ -1,0 +1,52 @@
+"""An evaluation as a folder: tables, figures and the numbers behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calcscore_ml.assessment import Assessment
+from calcscore_ml.errors import ResultError
+from calcscore_ml.files import write_bytes, write_text
+from calcscore_ml.reports.figures import agreement_figure, category_figure, confusion_figure
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def write_assessment(folder: Path | str, assessment: Assessment, *, overwrite: bool = False) -> Path:
+    """Write tables (CSV, JSON, text) and figures (PNG) of an assessed cohort.
+
+    Parameters
+    ----------
+    folder : path
+        Where to.
+    assessment : Assessment
+        What to write; scan ids are written, patient ids are not.
+    overwrite : bool
+        Replace an evaluation that is already there.
+
+    Raises
+    ------
+    ResultError
+        When the folder already holds an evaluation and `overwrite` is false.
+    """
+    where = Path(folder)
+    if (where / EVALUATION_FILE).exists() and not overwrite:
+        raise ResultError(
+            f"an existing evaluation is never replaced unasked, got {where}; use --overwrite or another folder"
+        )
+    evaluation = assessment.automatic
+    pictures = {
+        "agreement.png": agreement_figure(assessment.scans, "agatston"),
+        "confusion.png": confusion_figure(evaluation.lesions),
+    }
+    if len(evaluation.category_titles):
+        pictures["categories.png"] = category_figure(evaluation.category_counts, evaluation.category_titles)
+    for name, picture in pictures.items():
+        write_bytes(where / name, picture, overwrite=True)
+    scans = assessment.scans.drop(columns="patient_id")
+    write_text(where / "scans.csv", scans.to_csv(index=False, lineterminator="\n"), overwrite=True)
+    write_text(where / "lesions.csv", assessment.lesions.to_csv(index=False, lineterminator="\n"), overwrite=True)
+    write_text(where / "evaluation.txt", evaluation.to_text(), overwrite=True)
+    write_text(where / "after_expert.json", assessment.after_expert.to_json(), overwrite=True)
+    write_text(where / EVALUATION_FILE, evaluation.to_json(), overwrite=True)
+    return where

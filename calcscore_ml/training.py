@@ -1,0 +1,182 @@
+"""From a labelled cohort to a table of lesions: what ensembles are trained on.
+
+Features of a scan are computed once and kept beside the cohort, so an interrupted run goes on where it was, and a
+second ensemble trains on the same table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from calcscore_features import registry
+from calcscore_ml.anatomy import Label
+from calcscore_ml.batch import for_each
+from calcscore_ml.candidates import THRESHOLD_HU
+from calcscore_ml.errors import ManifestError
+from calcscore_ml.files import write_beside
+from calcscore_ml.io import read_scan
+from calcscore_ml.io.labels import read_labels
+from calcscore_ml.manifest import ManifestRow
+from calcscore_ml.models import fit_estimator, make_estimator
+from calcscore_ml.models.bundle import Bundle, make_bundle
+from calcscore_ml.pipeline import describe_scan
+from calcscore_ml.recipe import Recipe
+from calcscore_ml.table import truth_labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LesionTable:
+    """Candidates of many scans: a row each.
+
+    Parameters
+    ----------
+    features : pandas.DataFrame
+        n rows, a column per feature.
+    truth : (n,) array of int
+        `Label` of each.
+    scan_id, patient_id : (n,) arrays of str
+        Where each comes from.
+    failed : tuple of (str, str)
+        Scans that could not be read, and why.
+    """
+
+    features: pd.DataFrame
+    truth: NDArray[np.intp]
+    scan_id: NDArray[np.str_]
+    patient_id: NDArray[np.str_]
+    failed: tuple[tuple[str, str], ...] = ()
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of features and labels."""
+        digest = hashlib.sha256(",".join(self.features.columns).encode())
+        digest.update(np.ascontiguousarray(self.features.to_numpy(), dtype="<f8").data)
+        digest.update(np.ascontiguousarray(self.truth, dtype="<i8").data)
+        return digest.hexdigest()
+
+
+def lesion_table(
+    rows: Sequence[ManifestRow],
+    recipe: Recipe,
+    *,
+    cache: Path | None = None,
+    workers: int = 1,
+    on_scan: Callable[[], None] = lambda: None,
+) -> LesionTable:
+    """Describe every candidate of a labelled cohort.
+
+    Parameters
+    ----------
+    rows : sequence of ManifestRow
+        Scans, each with labels.
+    recipe : Recipe
+        Candidates and features.
+    cache : Path or None
+        Folder where the features of finished scans are kept.
+    workers : int
+        Scans at a time.
+    on_scan : callable
+        Called after each scan.
+
+    Returns
+    -------
+    LesionTable
+        In the order of scan ids, whatever finished first.
+
+    Raises
+    ------
+    ManifestError
+        When a row has no labels, or no scan could be read.
+    """
+    unlabelled = [r.scan_id for r in rows if r.labels is None]
+    if unlabelled:
+        raise ManifestError(f"every scan of a training cohort needs labels, got none for {', '.join(unlabelled)}")
+    parts: dict[str, tuple[pd.DataFrame, NDArray[np.intp]]] = {}
+    failed: list[tuple[str, str]] = []
+    patient = {r.scan_id: r.patient_id for r in rows}
+    for outcome in for_each(partial(_describe, recipe=recipe, cache=cache), list(rows), workers):
+        if outcome.value is None:
+            failed.append((outcome.item.scan_id, outcome.error))
+        else:
+            parts[outcome.item.scan_id] = outcome.value
+        on_scan()
+    if not parts:
+        first = f": {failed[0][0]}: {failed[0][1]}" if failed else ""
+        raise ManifestError(f"a training cohort needs at least one readable scan, got none of {len(rows)}{first}")
+    order = sorted(parts)
+    counts = [len(parts[s][1]) for s in order]
+    return LesionTable(
+        features=pd.concat([parts[s][0] for s in order], ignore_index=True),
+        truth=np.concatenate([parts[s][1] for s in order]),
+        scan_id=np.repeat(np.array(order, dtype=np.str_), counts),
+        patient_id=np.repeat(np.array([patient[s] for s in order], dtype=np.str_), counts),
+        failed=tuple(sorted(failed)),
+    )
+
+
+def train(table: LesionTable, recipe: Recipe, *, trained_on: str, metrics: dict[str, float] | None = None) -> Bundle:
+    """Train the recipe's ensemble on a table of lesions.
+
+    Parameters
+    ----------
+    table : LesionTable
+        What to learn from; patients are kept apart in every fold inside.
+    recipe : Recipe
+        The ensemble, its parameters and seed.
+    trained_on : str
+        Said by the model's card.
+    metrics : dict or None
+        Measured on other patients, for the card.
+    """
+    estimator = make_estimator(recipe.model.estimator, dict(recipe.model.parameters), recipe.model.seed)
+    estimator = fit_estimator(estimator, table.features.to_numpy(), table.truth, table.patient_id)
+    return make_bundle(
+        estimator,
+        name=recipe.name,
+        features=tuple(table.features.columns),
+        table=table.features.to_numpy(),
+        recipe=recipe.model_dump(mode="json"),
+        training_sha256=table.fingerprint(),
+        trained_on=trained_on,
+        metrics=metrics or {},
+        units={f.name: f.unit for f in registry(recipe.features.settings(THRESHOLD_HU))},
+    )
+
+
+def counts(table: LesionTable) -> dict[str, int]:
+    """Number of lesions by the title of their label."""
+    return {label.title: int((table.truth == label).sum()) for label in Label}
+
+
+def _describe(row: ManifestRow, recipe: Recipe, cache: Path | None) -> tuple[pd.DataFrame, NDArray[np.intp]]:
+    """Features and truth of one scan, from the cache when it is there."""
+    file = None if cache is None else cache / f"{row.scan_id}-{_key(row, recipe)}.npz"
+    if file is not None and file.is_file():
+        with np.load(file, allow_pickle=False) as kept:
+            return pd.DataFrame(kept["features"], columns=list(kept["names"])), kept["truth"].astype(np.intp)
+    scan = read_scan(row.image)
+    described = describe_scan(scan, recipe)
+    assert row.labels is not None  # checked by lesion_table
+    truth = truth_labels(described.candidates, read_labels(row.labels, scan.geometry))
+    features = described.table.reset_index(drop=True)
+    if file is not None:
+        with write_beside(file, overwrite=True) as beside, beside.open("wb") as stream:
+            np.savez_compressed(
+                stream, features=features.to_numpy(), names=np.array(features.columns, dtype=np.str_), truth=truth
+            )
+    return features, truth
+
+
+def _key(row: ManifestRow, recipe: Recipe) -> str:
+    """What the features of a scan depend on: the recipe's part of it and the image."""
+    sections = recipe.model_dump(mode="json", include={"candidates", "features"})
+    text = json.dumps([sections, row.sha256 or str(row.image), str(row.labels)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

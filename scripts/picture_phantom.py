@@ -1,0 +1,65 @@
+"""Draw digital scans beside real ones, in the same windows, and the truth of one: the pictures of docs/phantom.md.
+
+python scripts/picture_phantom.py OUTPUT_FOLDER [REAL_SCAN_FOLDER ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calcscore_ml.io import read_scan
+from calcscore_ml.phantom import PROTOCOLS, DigitalScan, generate
+from calcscore_ml.scan import Scan
+
+WINDOW_HU = (-160.0, 240.0)
+TILE = 210  # pixels
+COLOURS = ((255, 70, 70), (70, 160, 255), (70, 230, 70), (255, 220, 0), (255, 0, 255), (0, 255, 255), (255, 140, 0))
+
+
+def tile(plane: NDArray[np.integer], spacing: tuple[float, float, float], extent_mm: float) -> NDArray[np.uint8]:
+    low, high = WINDOW_HU
+    grey = np.clip((plane - low) / (high - low), 0, 1) * 255 // 6 * 6  # fewer greys, smaller file
+    span = tuple(int(extent_mm / s / 2) for s in spacing[1:])
+    middle = tuple(n // 2 for n in plane.shape)
+    padded = np.pad(grey, [(m, m) for m in span])
+    cut = padded[tuple(slice(m, m + 2 * s) for m, s in zip(middle, span, strict=True))]
+    return np.asarray(Image.fromarray(cut.astype(np.uint8)).resize((TILE, TILE), Image.Resampling.LANCZOS)) // 6 * 6
+
+
+def row(scan: Scan, extent_mm: float, columns: int = 6) -> NDArray[np.uint8]:
+    levels = np.linspace(0.22, 0.75, columns) * len(scan.hu)
+    return np.hstack([tile(scan.hu[int(k)], scan.geometry.spacing, extent_mm) for k in levels])
+
+
+def truth(digital: DigitalScan) -> Image.Image:
+    counts = (digital.labels > 0).sum(axis=(1, 2))
+    slices = sorted(np.argsort(counts)[-6:])
+    plain = np.hstack([tile(digital.scan.hu[k], digital.scan.geometry.spacing, 190) for k in slices])
+    colour = np.repeat(plain[..., None], 3, axis=2)
+    for label, rgb in enumerate(COLOURS, start=1):
+        planes = [np.where(digital.labels[k] == label, 2000, -2000) for k in slices]
+        mask = np.hstack([tile(p, digital.scan.geometry.spacing, 190) for p in planes]) > 90
+        colour[mask] = rgb
+    return Image.fromarray(np.vstack([np.repeat(plain[..., None], 3, axis=2), colour])).quantize(96)
+
+
+def main(output: Path, folders: list[Path]) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    for folder in folders:
+        real = read_scan(folder)
+        thick = real.geometry.spacing[0]
+        protocol = min((p for p in PROTOCOLS if not p.gated), key=lambda p: abs(p.slice_thickness_mm - thick))
+        rows = [row(real, 380)] + [row(generate(seed, protocol).scan, 380) for seed in (4, 10)]
+        Image.fromarray(np.vstack(rows)).save(output / f"phantom_beside_{folder.name}.png", optimize=True)
+    truth(generate(26, "gated-3mm")).save(output / "phantom_truth.png", optimize=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), [Path(p) for p in sys.argv[2:]])

@@ -1,0 +1,364 @@
+"""Laws of the classifiers of candidate lesions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from calcscore_ml.errors import ModelError
+from calcscore_ml.models import (
+    ESTIMATORS,
+    AsinhScaler,
+    BaggedSVM,
+    PrevalenceKNN,
+    SequentialKNN,
+    SVMBag,
+    fit_estimator,
+    judge,
+    make_estimator,
+)
+from calcscore_ml.models.calibration import fit_calibration
+from calcscore_ml.models.cascade import threshold_for
+from calcscore_ml.models.libsvm import class_expansion
+
+QUICK = {
+    "BaggedSVM": {"n_members": 2, "folds": 2},
+    "SVMBag": {"n_members": 2, "folds": 2},
+    "SequentialKNN": {"folds": 2},
+}
+"""Fewer members for scikit-learn's checks: they ask for the interface, not for accuracy."""
+
+NAMES = ("sequential_knn", "bagged_svm")
+
+FAST = {"sequential_knn": {"selection_rows": 200, "candidates": 10, "max_features": 6}, "bagged_svm": {"n_members": 5}}
+"""Parameters for tests that ask nothing of accuracy."""
+
+
+def lesions(n, seed, rare=0.08):
+    """A table as scans give it: mostly "other", most of it far away, features of heavy tails, NaN, alike in a patient.
+
+    Returns features (n, 30), labels 0 to 3 and patients.
+    """
+    world, rng = np.random.default_rng(7), np.random.default_rng(seed)
+    centre = np.zeros((8, 30))
+    centre[:, :10] = world.normal(size=(8, 10)) * 1.6
+    centre[4:7, :3] += 6
+    y = rng.choice(4, n, p=[1 - rare, rare * 0.5, rare * 0.3, rare * 0.2])
+    kind = np.where(y > 0, y - 1, rng.choice([3, 4, 5, 6, 7], n, p=[0.1, 0.3, 0.25, 0.25, 0.1]))
+    patient = rng.integers(0, max(4, n // 60), n)
+    X = centre[kind] + rng.normal(size=(n, 30)) + 0.3 * rng.normal(size=(patient.max() + 1, 30))[patient]
+    X[:, 5:15] = np.sinh(2 * X[:, 5:15])
+    X[rng.random((n, 30)) < 0.02] = np.nan
+    return X, y, patient
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fitted(request):
+    """A pipeline fitted to 4,000 lesions."""
+    parameters = {"candidates": 20, "selection_rows": 400} if request.param == "sequential_knn" else {}
+    return fit_estimator(make_estimator(request.param, parameters), *lesions(4000, seed=0))
+
+
+@parametrize_with_checks([kind(**QUICK.get(kind.__name__, {})) for kind in ESTIMATORS])
+def test_estimators_pass_scikit_learns_checks(estimator, check):
+    """Every estimator of the package keeps scikit-learn's contract."""
+    check(estimator)
+
+
+# The scaler
+
+
+@settings(max_examples=30)
+@given(scale=st.floats(1e-3, 1e6), shift=st.floats(-1e3, 1e3), seed=st.integers(0, 100))
+def test_the_scaler_forgets_units(scale, shift, seed):
+    """A feature in other units, or counted from another zero, is the same feature."""
+    X = np.random.default_rng(seed).lognormal(size=(50, 1))
+    plain = AsinhScaler().fit_transform(X)
+    assert AsinhScaler().fit_transform(scale * (X + shift)) == pytest.approx(plain, abs=1e-6)
+
+
+def test_the_scaler_never_reverses_and_never_leaves_the_training_range():
+    """Larger values stay larger or equal, and a wild value ends at the training table's edge."""
+    X = np.random.default_rng(0).standard_cauchy((500, 1))
+    scaler = AsinhScaler().fit(X)
+    wide = scaler.transform(np.sort(np.r_[X[:, 0], -1e12, 1e12])[:, None])[:, 0]
+    assert (np.diff(wide) >= 0).all()
+    assert wide[0] == scaler.lower_[0]
+    assert wide[-1] == scaler.upper_[0]
+
+
+def test_the_scaler_keeps_constants_and_rare_flags_finite():
+    """A constant becomes 0; a flag that is nearly always 0 is not blown up."""
+    X = np.zeros((1000, 2))
+    X[:20, 1] = 1
+    scaled = AsinhScaler().fit_transform(X)
+    assert (scaled[:, 0] == 0).all()
+    assert scaled[:, 1].std() == pytest.approx(1)
+
+
+# Nearest neighbours
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_plain_neighbours_are_scikit_learns(weights):
+    """Without sampling, selection, calibration and smoothing, probabilities are those of KNeighborsClassifier."""
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(300, 4)).astype(np.float32), rng.integers(0, 3, 300)
+    new = rng.normal(size=(100, 4)).astype(np.float32)
+    own = PrevalenceKNN(
+        7, weights, max_features=None, negatives_per_positive=None, smoothing=1e-12, calibrate=False
+    ).fit(X, y)
+    other = KNeighborsClassifier(7, weights=weights).fit(X, y)
+    assert own.predict_proba(new) == pytest.approx(other.predict_proba(new), abs=1e-5)
+
+
+def test_probabilities_do_not_depend_on_how_many_negatives_are_kept():
+    """Dropping nine of ten negatives changes probabilities by noise only: they refer to the true prevalence."""
+    rng = np.random.default_rng(2)
+    y = (rng.random(40_000) < 0.03).astype(int)
+    X = np.column_stack([rng.normal(size=40_000) + 1.5 * y])
+    new = np.linspace(-1, 2.2, 21)[:, None]
+    density = np.exp(-((new[:, 0] - 1.5) ** 2) / 2) * 0.03, np.exp(-(new[:, 0] ** 2) / 2) * 0.97
+    truth = density[0] / (density[0] + density[1])
+    for kept in (3.0, None):
+        model = PrevalenceKNN(151, "uniform", negatives_per_positive=kept, calibrate=False).fit(X, y)
+        assert model.predict_proba(new)[:, 1] == pytest.approx(truth, abs=0.08)
+
+
+def test_calibration_judges_rows_without_their_patient():
+    """Where every patient's lesions are twins, probabilities stay modest: twins are not evidence."""
+    rng = np.random.default_rng(3)
+    patient = np.repeat(np.arange(100), 8)
+    y = rng.integers(0, 2, 100)[patient]
+    X = rng.normal(size=(100, 5))[patient] + 1e-3 * rng.normal(size=(800, 5))
+    new = rng.normal(size=(200, 5))
+    options = {"max_features": None, "negatives_per_positive": None}
+    fooled = PrevalenceKNN(7, **options).fit(X, y).predict_proba(new).max(axis=1).mean()
+    honest = PrevalenceKNN(7, **options).fit(X, y, patient).predict_proba(new).max(axis=1).mean()
+    assert fooled > 0.9
+    assert honest < 0.65
+
+
+# Support vector machines
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_class_scores_are_the_machines_decisions(n_classes, kernel):
+    """The merged kernel expansion gives the mean of libsvm's signed one-against-one decisions."""
+    rng = np.random.default_rng(4)
+    y = np.sort(rng.integers(0, n_classes, 200))
+    X = (rng.normal(size=(200, 6)) + y[:, None]).astype(np.float32).astype(float)
+    machine = SVC(kernel=kernel, gamma=0.1, decision_function_shape="ovo").fit(X, y)
+    decisions = machine.decision_function(X).reshape(200, -1)
+    if n_classes == 2:
+        decisions = -decisions  # scikit-learn turns the sign for two classes: positive means the second
+    expected, pair = np.zeros((200, n_classes)), 0
+    for i in range(n_classes):
+        for j in range(i + 1, n_classes):
+            expected[:, i] += decisions[:, pair] / (n_classes - 1)
+            expected[:, j] -= decisions[:, pair] / (n_classes - 1)
+            pair += 1
+    bag = SVMBag(n_members=2, folds=2, kernel=kernel)
+    bag.classes_, bag.gamma_, bag.n_features_in_ = np.arange(n_classes), 0.1, 6
+    bag._merge([machine, machine], [np.arange(200)] * 2, X.astype(np.float32))
+    assert bag.class_scores(X)[1] == pytest.approx(expected, abs=1e-4)
+    weights, constants = class_expansion(machine)
+    assert weights.sum(axis=1) == pytest.approx(0, abs=1e-9)
+    assert constants.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_members_sample_asymmetrically():
+    """Each member has every positive row of its patients, few negative rows, and other ones than its fellows."""
+    codes = np.r_[np.ones(60, int), np.full(20, 2), np.zeros(5000, int)]
+    bag, rng = SVMBag(rows_per_member=400), np.random.default_rng(0)
+    bag.classes_, allowed = np.arange(3), np.arange(len(codes)) % 5 != 0
+    first, second = (bag._draw(codes, 0, allowed, rng) for _ in range(2))
+    assert np.bincount(codes[first]).tolist() == [3 * 64, 48, 16]
+    assert allowed[first].all()
+    shared = np.intersect1d(first, second)
+    assert (codes[shared] > 0).sum() == 64
+    assert (codes[shared] == 0).mean() < 0.3
+
+
+# The cascade
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=200), st.floats(0.01, 1))
+def test_the_threshold_keeps_the_required_share(probabilities, sensitivity):
+    """At the threshold at least the required share is kept, and at any higher one less."""
+    p = np.array(probabilities)
+    threshold = threshold_for(p, sensitivity)
+    assert (p >= threshold).mean() >= sensitivity - 1e-9
+    assert (p > threshold).mean() < sensitivity
+
+
+def test_stage_one_keeps_positives_of_new_patients(fitted):
+    """The first stage removes most of what is far away, and of unseen patients' positives nearly none."""
+    X, y, _ = lesions(6000, seed=1)
+    classifier, scaled = fitted[-1], fitted[:-1].transform(X)
+    survives = classifier.survives(scaled)
+    assert survives[y > 0].mean() > 0.985
+    assert survives[y == 0].mean() < 0.6
+    assert (survives == (classifier.stage_one_probability(scaled) >= classifier.threshold_)).all()
+
+
+def test_removed_rows_are_other_but_not_impossible(fitted):
+    """A row removed by the first stage is "other", with the first stage's probability left to the arteries."""
+    scaled = fitted[:-1].transform(lesions(3000, seed=2)[0])
+    classifier = fitted[-1]
+    removed = ~classifier.survives(scaled)
+    probabilities = classifier.predict_proba(scaled)[removed]
+    assert (probabilities.argmax(axis=1) == 0).all()
+    assert 1 - probabilities[:, 0] == pytest.approx(classifier.stage_one_probability(scaled)[removed])
+    assert (probabilities > 0).all()
+
+
+def test_without_a_first_stage_all_rows_survive():
+    """Sensitivity None leaves the first stage out."""
+    X, y, _ = lesions(600, seed=3)
+    for kind in (SequentialKNN, BaggedSVM):
+        model = kind(stage_one_sensitivity=None).fit(np.nan_to_num(X), y)
+        assert model.survives(np.nan_to_num(X)).all()
+        assert model.first_ is None
+
+
+# What all classifiers promise
+
+
+def test_new_patients_are_classified_and_probabilities_are_true(fitted):
+    """On unseen patients most arteries are named right, and as many lesions are found as the probabilities say."""
+    X, y, _ = lesions(8000, seed=4)
+    probabilities = fitted.predict_proba(X)
+    right = probabilities.argmax(axis=1) == y
+    assert right[y == 0].mean() > 0.985
+    assert right[y > 0].mean() > 0.7
+    coronary, truth = 1 - probabilities[:, 0], y > 0
+    assert coronary.sum() == pytest.approx(truth.sum(), rel=0.15)
+    guess = np.bincount(y) / len(y)
+    assert log_loss(y, probabilities) < 0.35 * log_loss(y, np.tile(guess, (len(y), 1)))
+    middle = (coronary > 0.3) & (coronary < 0.7)
+    assert truth[middle].mean() == pytest.approx(coronary[middle].mean(), abs=0.15)
+
+
+def test_probabilities_are_coherent(fitted):
+    """Probabilities and those of every member sum to 1, and the label is the most probable one."""
+    X = lesions(500, seed=5)[0]
+    probabilities, members = judge(fitted, X)
+    assert (probabilities == fitted.predict_proba(X)).all()
+    assert members.shape == (fitted[-1].n_members, 500, 4)
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+    assert members.sum(axis=2) == pytest.approx(1)
+    assert (fitted.predict(X) == fitted.classes_[probabilities.argmax(axis=1)]).all()
+
+
+def test_members_differ_more_where_the_ensemble_is_less_sure(fitted):
+    """Members spread more on rows in doubt than on sure ones, and centre on their ensemble."""
+    probabilities, members = judge(fitted, lesions(3000, seed=6)[0])
+    doubtful = probabilities.max(axis=1) < 0.7
+    spread = members.std(axis=0).mean(axis=1)
+    assert doubtful.sum() > 20
+    assert spread[doubtful].mean() > 3 * spread[~doubtful].mean()
+    assert np.abs(members.mean(axis=0) - probabilities).mean() < 0.02
+
+
+def test_lesions_are_judged_one_by_one(fitted):
+    """A lesion's probabilities do not depend on its scan's other lesions, nor on their order."""
+    X = lesions(300, seed=7)[0]
+    order = np.random.default_rng(0).permutation(300)
+    whole = fitted.predict_proba(X)
+    assert fitted.predict_proba(X[order]) == pytest.approx(whole[order], abs=1e-9)
+    assert np.vstack([fitted.predict_proba(X[i : i + 1]) for i in range(20)]) == pytest.approx(whole[:20], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_model(name):
+    """Two fits with one seed agree in every digit; another seed gives another model."""
+    X, y, patient = lesions(800, seed=8)
+    first, again, other = (fit_estimator(make_estimator(name, FAST[name], seed), X, y, patient) for seed in (1, 1, 2))
+    assert (first.predict_proba(X) == again.predict_proba(X)).all()
+    assert not (first.predict_proba(X) == other.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_features_are_filled(name):
+    """A lesion without any defined feature gets an answer, and a feature that is never defined does no harm."""
+    X, y, patient = lesions(600, seed=9)
+    X[:, 4] = np.nan
+    model = fit_estimator(make_estimator(name, FAST[name]), X, y, patient)
+    assert model.predict_proba(np.full((1, 30), np.nan)).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_label_with_one_lesion_is_no_obstacle(name):
+    """A label seen once in training is learnt as far as one lesion teaches."""
+    X, y, patient = lesions(500, seed=10)
+    y[np.flatnonzero(y == 0)[0]] = 7
+    model = fit_estimator(make_estimator(name, FAST[name]), X, y, patient)
+    assert model.classes_.tolist() == [0, 1, 2, 3, 7]
+    assert model.predict_proba(X).sum(axis=1) == pytest.approx(1)
+
+
+def test_votes_are_shares_of_members():
+    """The vote is the share of members whose most probable label is each."""
+    X, y, _ = lesions(500, seed=11)
+    model = BaggedSVM(n_members=5).fit(np.nan_to_num(X), y)
+    vote = model.vote(np.nan_to_num(X))
+    assert vote.sum(axis=1) == pytest.approx(1)
+    assert np.isin(np.round(vote * 5, 9), np.arange(6)).all()
+
+
+@settings(max_examples=10)
+@given(slope=st.floats(0.3, 3), seed=st.integers(0, 1000))
+def test_calibration_finds_the_softmax_that_made_the_labels(slope, seed):
+    """Labels drawn from softmax(slope x score + offset) give slope and offset back, within sampling error."""
+    rng = np.random.default_rng(seed)
+    scores, offset = rng.normal(size=(20_000, 3)) * 2, np.array([1.0, 0.0, -1.0])
+    logits = slope * scores + offset
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    found = fit_calibration(scores, y, np.ones(len(y)))
+    assert found.slope == pytest.approx(slope, rel=0.08)
+    assert found.offset == pytest.approx(offset, abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("forest", {}, "sequential_knn"),
+        ("bagged_svm", {"depth": 3}, "rows_per_member"),
+    ],
+)
+def test_unknown_names_are_refused(name, parameters, said):
+    """A classifier or parameter that does not exist is an error that names those that do."""
+    with pytest.raises(ModelError, match=said):
+        make_estimator(name, parameters)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SequentialKNN(negative_label=9),
+        SequentialKNN(stage_one_sensitivity=1.5),
+        SequentialKNN(weights="gaussian"),
+        SequentialKNN(smoothing=0),
+        BaggedSVM(kernel="poly"),
+        BaggedSVM(folds=20),
+    ],
+    ids=lambda m: str(m)[:60],
+)
+def test_options_out_of_range_are_refused(model):
+    """An impossible option is an error when fitting."""
+    X, y, _ = lesions(200, seed=12)
+    with pytest.raises(ModelError):
+        model.fit(np.nan_to_num(X), y)
+
+
+def test_groups_must_name_a_patient_per_row():
+    """Too few groups are an error, not a broadcast."""
+    X, y, _ = lesions(200, seed=13)
+    with pytest.raises(ModelError, match="one patient per row"):
+        fit_estimator(make_estimator("bagged_svm", {}), X, y, np.zeros(3))
