@@ -69,9 +69,9 @@ def main() -> None:
             runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
         cells = [f"{statistics.median(r[s] for r in runs):.2f}" for s in STAGES]
         peak = max(r["peak_mb"] for r in runs)
-        print(
-            f"| {Path(scan).name} | {runs[0]['shape']} | {runs[0]['candidates_found']} | {' | '.join(cells)} | {peak:.0f} |"
-        )
+        first = runs[0]
+        print(f"| {Path(scan).name} | {first['shape']} | {first['candidates_found']} |", end=" ")
+        print(f"{' | '.join(cells)} | {peak:.0f} |")
 
 
 if __name__ == "__main__":

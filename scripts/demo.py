@@ -35,8 +35,8 @@ def main(output: Path) -> None:
     )
     runs = [
         f"score data/lung-pet-ct-dx-a0001-heart --model {model} -o {results} --overwrite --json",
-        "score data/qrm-thorax-phantom --labels data/qrm-thorax-phantom-labels.nii.gz --rod 17,108,128 --water 17,71,104"
-        f" -o {results} --overwrite --json",
+        "score data/qrm-thorax-phantom --labels data/qrm-thorax-phantom-labels.nii.gz"
+        f" --rod 17,108,128 --water 17,71,104 -o {results} --overwrite --json",
     ]
     scored = [scan for run in runs for scan in json.loads(calcscore(run))["results"]]
     print("\nThe two real scans, scored:")

@@ -25,9 +25,8 @@ def tile(plane: NDArray[np.integer], spacing: tuple[float, float, float], extent
     low, high = WINDOW_HU
     grey = np.clip((plane - low) / (high - low), 0, 1) * 255 // 6 * 6  # fewer greys, smaller file
     span = tuple(int(extent_mm / s / 2) for s in spacing[1:])
-    middle = tuple(n // 2 for n in plane.shape)
-    padded = np.pad(grey, [(m, m) for m in span])
-    cut = padded[tuple(slice(m, m + 2 * s) for m, s in zip(middle, span, strict=True))]
+    padded = np.pad(grey, [(s, s) for s in span])
+    cut = padded[tuple(slice(n // 2, n // 2 + 2 * s) for n, s in zip(plane.shape, span, strict=True))]
     return np.asarray(Image.fromarray(cut.astype(np.uint8)).resize((TILE, TILE), Image.Resampling.LANCZOS)) // 6 * 6
 
 
@@ -37,8 +36,7 @@ def row(scan: Scan, extent_mm: float, columns: int = 6) -> NDArray[np.uint8]:
 
 
 def truth(digital: DigitalScan) -> Image.Image:
-    counts = (digital.labels > 0).sum(axis=(1, 2))
-    slices = sorted(np.argsort(counts)[-6:])
+    slices = sorted(np.argsort((digital.labels > 0).sum(axis=(1, 2)))[-6:])
     plain = np.hstack([tile(digital.scan.hu[k], digital.scan.geometry.spacing, 190) for k in slices])
     colour = np.repeat(plain[..., None], 3, axis=2)
     for label, rgb in enumerate(COLOURS, start=1):
@@ -49,17 +47,13 @@ def truth(digital: DigitalScan) -> Image.Image:
 
 
 def main(output: Path, folders: list[Path]) -> None:
-    output.mkdir(parents=True, exist_ok=True)
     for folder in folders:
         real = read_scan(folder)
-        thick = real.geometry.spacing[0]
-        protocol = min((p for p in PROTOCOLS if not p.gated), key=lambda p: abs(p.slice_thickness_mm - thick))
+        protocol = min(PROTOCOLS, key=lambda p: p.gated + abs(p.slice_thickness_mm - real.geometry.spacing[0]))
         rows = [row(real, 380)] + [row(generate(seed, protocol).scan, 380) for seed in (4, 10)]
         Image.fromarray(np.vstack(rows)).save(output / f"phantom_beside_{folder.name}.png", optimize=True)
     truth(generate(26, "gated-3mm")).save(output / "phantom_truth.png", optimize=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
     main(Path(sys.argv[1]), [Path(p) for p in sys.argv[2:]])

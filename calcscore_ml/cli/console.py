@@ -76,7 +76,7 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]]) 
     """Print a table for people; the first column is text, the others are numbers."""
     made = Table(title=title, title_justify="left", header_style="bold")
     for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i == 0 else "right")
+        made.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0, overflow="fold")
     for row in rows:
         made.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row))
     screen.print(made)

@@ -72,7 +72,7 @@ def explain(
                 s.total.agatston,
                 s.total.lesions,
                 s.category,
-                f"{s.rule.connectivity}-connected",
+                s.rule.connectivity,
                 s.rule.peak,
                 s.rule.spacing,
             )
@@ -80,7 +80,7 @@ def explain(
         ]
         table(
             "The same voxels by other rules",
-            ("rule", "Agatston", "lesions", "category", "lesion", "peak per", "slices"),
+            ("rule", "Agatston", "lesions", "category", "connected", "peak per", "slices"),
             compared,
         )
         for name, why in refused:

@@ -253,7 +253,7 @@ def _build_vessels(heart: Heart, rng: np.random.Generator) -> dict[str, Tube]:
     vessels["pulmonary trunk"] = tube(place(trunk), [wide, wide, wide, wide - 1])
     right = [(22, 12, 43), (4, 21, 41), (-24, 25, 39), (-44, 33, 36), (-54, 40, 18), (-57, 46, -8)]
     vessels["right pulmonary artery"] = tube(place(right), np.array([12, 11.5, 11, 10, 8, 6]) * s)
-    left_artery = [(26, 18, 47), (38, 33, 51), (50, 47, 44), (56, 56, 22), (57, 62, -2)]
+    left_artery = [(26, 18, 45), (34, 32, 48), (45, 46, 42), (53, 56, 22), (56, 62, -2)]
     vessels["left pulmonary artery"] = tube(place(left_artery), np.array([12, 12, 11, 8.5, 6.5]) * s)
     cava = [(-33, 8, 14), (-35, 12, 34), (-34, 10, 62), (-29, 2, 96)]
     vessels["superior vena cava"] = tube(place(cava), np.array([9.5, 9, 9, 8]) * s)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calcscore_ml.anatomy import Label
 from calcscore_ml.phantom.calcification import draw_swing, wall_frame
 from calcscore_ml.phantom.canvas import F32, Ellipsoid, Grid, Tube, path, zyx
+from calcscore_ml.phantom.coronaries import LEFT_MAIN, RCA
 from calcscore_ml.phantom.deposits import Deposit
 from calcscore_ml.phantom.heart import LONG_AXIS, Heart
 from calcscore_ml.phantom.painter import paint_tube
@@ -18,6 +19,9 @@ from calcscore_ml.phantom.thorax import chest_section
 
 MITRAL_CENTRE = (27, 21, -14)
 """Centre of the mitral annulus in the tables of `heart.CHAMBERS` [mm]."""
+
+OSTIAL_ODDS = 0.16
+"""Share of coronary origins with calcium of the aortic wall in severe atheroma."""
 
 MITRAL_RADIUS_MM = 17.0
 """Radius of the mitral annulus."""
@@ -132,6 +136,15 @@ def _aorta(heart: Heart, rng: np.random.Generator, gated: bool) -> list[Deposit]
             still = gated or name != "ascending aorta"
             swing = draw_swing(rng, Label.AORTA, gated=still)
             deposits.append(Deposit(Label.AORTA, name, centres, radii, _density(rng), swing))
+    for ostium in (LEFT_MAIN[0], RCA[0]):
+        if rng.random() < OSTIAL_ODDS * atheroma:
+            # Calcium of the wall at a coronary origin: where readers disagree.
+            count = int(rng.integers(2, 8))
+            walk = np.cumsum(rng.normal(0, 0.7, (count, 3)) * [1, 1, 1.6], axis=0)
+            radii = rng.uniform(0.5, 1.2, count)
+            swing = draw_swing(rng, Label.AORTA, gated=gated)
+            centres = heart.place(np.asarray(ostium) * [0.95, 0.95, 1.0] + walk - walk[count // 2])
+            deposits.append(Deposit(Label.AORTA, "coronary ostium", centres, radii, _density(rng), swing))
     return deposits
 
 

@@ -12,7 +12,7 @@ AGE_RANGE_YEARS = (42.0, 86.0)
 
 
 HEART_DEPTH_MM = 124.0
-"""From the front of the right ventricle to the back of the left atrium, in a heart of scale 1; a chest has room for it."""
+"""Front of the right ventricle to back of the left atrium, in a heart of scale 1; every chest has room for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from calcscore_ml.anatomy import ARTERIES, Label
 
 CORONARY_THRESHOLD = 0.5
-"""A lesion is coronary when the probabilities of all arteries together reach this: wrong least often if they are true."""
+"""A lesion is coronary when its arteries together reach this probability: wrong least often if it is calibrated."""
 
 
 def decide(probabilities: NDArray[np.float64], coronary_threshold: float = CORONARY_THRESHOLD) -> NDArray[np.intp]:
