@@ -42,6 +42,13 @@ LIVER_SHARE = 0.12
 BELOW_DOME_MM = 18.0
 """The heart rests on the diaphragm beside the dome of the liver and reaches about this far below its top [mm]."""
 
+LEVEL_MM = 60.0
+"""Width and depth of the heart are measured this far up from the liver [mm]."""
+
+HEIGHT_SHARE = 0.8
+"""Height of the box over the mean of its width and depth, up to where the pulmonary trunk divides; set on three chest
+scans. Where the liver is not in the scan, the heart ends upwards where the mediastinum narrows."""
+
 LUNG_SHARE = 0.25
 """A slice with less lung than this share of the fullest is above or below the heart."""
 
@@ -49,7 +56,7 @@ LOWEST_PART_MM = 30.0
 """The lowest part of the heart, whose area is what the upper part is compared with [mm]."""
 
 TOP_AREA_SHARE = 0.7
-"""The heart ends upwards where the area between the lungs falls below this share of its lowest part's."""
+"""The mediastinum is narrow where the area between the lungs falls below this share of its lowest part's."""
 
 TALLEST_MM = 150.0
 """No heart box is taller [mm]."""
@@ -106,22 +113,28 @@ def find_heart_box(scan: Scan) -> HeartBox | None:
         return None
     missing: list[str] = []
 
-    bottom, first, last = _extent_z(soft, lung, step_mm, missing)
-    if not soft[first : last + 1].any():
+    on_liver, first, last = _extent_z(soft, lung, step_mm, missing)
+    level = slice(first, min(last + 1, first + max(1, round(LEVEL_MM / step_mm[0]))))
+    if not soft[level].any():
         return None
-    soft[:, _spine_front(coarse[first : last + 1], soft[first : last + 1], step_mm, missing) :] = False
-    if not soft[first : last + 1].any():
+    soft[:, _spine_front(coarse[level], soft[level], step_mm, missing) :] = False
+    if not soft[level].any():
         return None
-    core = ndimage.binary_opening(soft[first : last + 1], np.ones((1, 5, 5)))
+    core = ndimage.binary_opening(soft[level], np.ones((1, 5, 5)))
     if not core.any():
-        core = soft[first : last + 1]
+        core = soft[level]
     labels, count = ndimage.label(core)
     if count > 1:
         core = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     lower_y, upper_y = _spread(core.sum(axis=(0, 2)))
     lower_x, upper_x = _spread(core.sum(axis=(0, 1)))
+    bottom = first
+    if on_liver:
+        bottom = max(0, first - round(BELOW_DOME_MM / step_mm[0]))
+        across_mm = ((upper_y - lower_y + 1) * step_mm[1] + (upper_x - lower_x + 1) * step_mm[2]) / 2
+        last = min(len(soft) - 1, bottom + round(HEIGHT_SHARE * across_mm / step_mm[0]))
 
-    sides = (lung[first : last + 1, :, :lower_x].sum(), lung[first : last + 1, :, upper_x + 1 :].sum())
+    sides = (lung[level, :, :lower_x].sum(), lung[level, :, upper_x + 1 :].sum())
     if min(sides) * float(np.prod(step_mm)) / 1000.0 < MIN_LUNG_ML:
         missing.append("little lung beside the heart")
     low = np.array([bottom, lower_y, lower_x]) * step_mm
@@ -189,8 +202,8 @@ def _spine_front(
 
 def _extent_z(
     soft: NDArray[np.bool_], lung: NDArray[np.bool_], step_mm: NDArray[np.float64], missing: list[str]
-) -> tuple[int, int, int]:
-    """First slice of the heart, first one without liver beside it, and last slice."""
+) -> tuple[bool, int, int]:
+    """Whether liver lies below, the first slice above it, and the slice where the mediastinum narrows."""
     area = ndimage.uniform_filter1d(soft.sum(axis=(1, 2)).astype(float), 3)
     breath = lung.sum(axis=(1, 2)).astype(float)
     # Liver: soft tissue far to the right of the middle, where a slice through the heart has lung.
@@ -203,16 +216,14 @@ def _extent_z(
     runs, count = ndimage.label(heart)
     if count == 0:
         missing.append("no slice without liver")
-        return 0, 0, len(area) - 1
+        return False, 0, len(area) - 1
     longest = np.flatnonzero(runs == 1 + int(np.argmax(np.bincount(runs)[1:])))
     first, last = int(longest[0]), int(longest[-1])
     lowest = area[first : first + max(1, round(LOWEST_PART_MM / step_mm[0]))]
     narrow = np.flatnonzero(area[first : last + 1] < TOP_AREA_SHARE * np.median(lowest))
     if len(narrow):
         last = first + int(narrow[0])
-    below = round(BELOW_DOME_MM / step_mm[0]) if liver[:first].any() else 0
-    bottom = max(0, first - below)
-    return bottom, first, min(last, bottom + round(TALLEST_MM / step_mm[0]))
+    return bool(liver[:first].any()), first, min(last, first + round(TALLEST_MM / step_mm[0]))
 
 
 def _spread(profile: NDArray[np.integer]) -> tuple[int, int]:
