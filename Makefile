@@ -43,7 +43,7 @@ bench: $(STAMP) ## benchmarks; see benchmarks/README.md
 	$(RUN) benchmarks/stages.py
 
 docs: $(STAMP) ## the pictures and tables of docs/, made anew
-	$(RUN) scripts/picture_phantom.py
+	$(RUN) scripts/picture_phantom.py docs/pictures data/lung-pet-ct-dx-a0001-heart
 
 model: $(STAMP) ## train the model that comes with the package
 	$(RUN) scripts/build_default_model.py

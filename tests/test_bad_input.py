@@ -5,6 +5,7 @@ raises, or the list of remarks it returns, must begin with the row's message. To
 """
 
 import contextlib
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,19 @@ import SimpleITK as sitk  # noqa: N813
 from make_dicom import hu_values, save, series, store
 from test_volumes import patched, scan_of
 
+from calcscore_ml.candidates import threshold_for_kvp
 from calcscore_ml.errors import CalcscoreError
+from calcscore_ml.files import write_text
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels, write_labels
 from calcscore_ml.io.volumes import write_volume
 from calcscore_ml.manifest import ManifestRow, read_manifest, write_manifest
+from calcscore_ml.models.bundle import load_bundle
+from calcscore_ml.models.skops_file import load_estimator
 from calcscore_ml.quality import remarks
+from calcscore_ml.recipe import builtin_recipe, read_recipe
+from calcscore_ml.training import lesion_table
 
 TABLE = Path(__file__).parent.parent / "docs" / "bad_input.md"
 CASES = {}
@@ -284,3 +291,39 @@ def _(tmp_path):
             write_manifest(many, tmp_path / "m.csv", overwrite=True)
     finally:
         assert read_manifest(tmp_path / "m.csv") == ()
+
+
+@case("disk full while writing a result")
+def _(tmp_path):
+    with full_disk(300):
+        try:
+            write_text(tmp_path / "result.json", "x" * 10_000)
+        finally:
+            assert not list(tmp_path.iterdir())
+
+
+@case("misspelt key in a recipe")
+def _(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('name = "mine"\n[candidates]\ntreshold_hu = 130\n')
+    read_recipe(recipe)
+
+
+@case("recipe for a tube voltage without a published threshold")
+def _(tmp_path):
+    threshold_for_kvp(90)
+
+
+@case("model file that is a pickle")
+def _(tmp_path):
+    load_estimator(pickle.dumps({"a": "model"}), "model/model.skops")
+
+
+@case("model folder with a file missing")
+def _(tmp_path):
+    load_bundle(tmp_path)
+
+
+@case("training cohort without labels")
+def _(tmp_path):
+    lesion_table([ManifestRow("s1", "p1", "train", tmp_path / "1.nii")], read_recipe(builtin_recipe()))

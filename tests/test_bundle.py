@@ -180,6 +180,21 @@ def test_an_altered_file_is_refused(folder, file):
         load_bundle(folder)
 
 
+def test_a_whole_file_of_another_model_is_refused(folder):
+    """A file that is whole and safe, but not the one the card was written for, is refused as altered."""
+    with np.load(folder / GOLDEN_FILE) as arrays:
+        kept = dict(arrays)
+    np.savez_compressed(folder / GOLDEN_FILE, **kept)
+    with pytest.raises(ModelError, match="broken or altered"):
+        load_bundle(folder)
+
+
+def test_archives_hold_no_date(folder):
+    """Every file in the model's archive is dated 1980, the earliest zip can say."""
+    with zipfile.ZipFile(folder / MODEL_FILE) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
 @pytest.mark.parametrize("file", [MODEL_FILE, CARD_FILE, GOLDEN_FILE])
 def test_a_missing_file_is_named(folder, file):
     """A bundle without one of its files is an error that names it."""

@@ -185,6 +185,26 @@ def test_members_sample_asymmetrically():
     assert (codes[shared] == 0).mean() < 0.3
 
 
+def test_machines_are_calibrated_on_rows_they_never_saw():
+    """Where features say nothing, machines that learn their rows by heart stay at the prevalence for new rows."""
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(1200, 5)), (rng.random(1200) < 0.3).astype(int)
+    new = rng.normal(size=(300, 5))
+    model = SVMBag(C=1e3, gamma=2.0, n_members=5, negatives_per_positive=1).fit(X, y)
+    assert model.predict_proba(new)[:, 1].mean() == pytest.approx(0.3, abs=0.08)
+    assert model.predict_proba(new)[:, 1].std() < 0.1
+
+
+def test_machines_are_calibrated_at_the_true_prevalence(monkeypatch):
+    """Judging a few of many negative rows leaves as many expected positives as there are."""
+    monkeypatch.setattr("calcscore_ml.models.svm_bag.CALIBRATION_NEGATIVES", 300)
+    rng = np.random.default_rng(6)
+    y = (rng.random(6000) < 0.02).astype(int)
+    X = rng.normal(size=(6000, 3)) + 1.5 * y[:, None]
+    model = SVMBag(n_members=5, negative_label=0).fit(X, y)
+    assert model.predict_proba(X)[:, 1].sum() == pytest.approx(y.sum(), rel=0.25)
+
+
 # The cascade
 
 
@@ -216,6 +236,25 @@ def test_removed_rows_are_other_but_not_impossible(fitted):
     assert (probabilities.argmax(axis=1) == 0).all()
     assert 1 - probabilities[:, 0] == pytest.approx(classifier.stage_one_probability(scaled)[removed])
     assert (probabilities > 0).all()
+
+
+def test_a_row_rather_positive_than_not_is_never_removed():
+    """However well the first stage separates, its threshold stays at one half or below."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, 600, p=[0.8, 0.1, 0.1])
+    X = rng.normal(size=(600, 4)) + 30 * np.eye(3, 4)[y]
+    for kind in (SequentialKNN, BaggedSVM):
+        model = kind(stage_one_sensitivity=0.9).fit(X, y)
+        assert 0 < model.threshold_ <= 0.5
+
+
+def test_labels_without_survivors_keep_their_place():
+    """When the second stage knows some of the labels only, its probabilities stand under these labels."""
+    model = SequentialKNN()
+    model.classes_ = np.array([0, 1, 3, 7])
+    model.second_ = PrevalenceKNN()
+    model.second_.classes_ = np.array([1, 7])
+    assert model._spread(np.array([[0.2, 0.8]])).tolist() == [[0, 0.2, 0, 0.8]]
 
 
 def test_without_a_first_stage_all_rows_survive():

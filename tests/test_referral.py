@@ -183,6 +183,15 @@ def test_what_cannot_change_the_score_is_not_referred():
     assert not refer(ReferralPolicy(), p, measure(p), np.zeros(3))[0].any()
 
 
+def test_lesions_that_are_hardly_coronary_are_left_alone():
+    """Whether calcium is of the aorta or of a valve is not worth an expert's time."""
+    p = np.array([[0, 0, 0, 0, 0, 0.5, 0.5, 0], [0, 0.06, 0, 0, 0, 0.47, 0.47, 0]])
+    members = np.stack([p, p])
+    referred, reasons = refer(ALL_RULES, p, measure(p, members), np.array([500.0, 500.0]))
+    assert referred.tolist() == [False, True]
+    assert reasons[0] == ""
+
+
 def test_disagreement_needs_members():
     """A rule on disagreement is refused when no member was asked."""
     p = np.full((2, 8), 1 / 8)

@@ -18,6 +18,7 @@ from calcscore_ml.cli.score import score
 app = typer.Typer(
     name="calcscore",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
     help="Score coronary calcium in CT with classical machine learning. **For research use only.**",
