@@ -1,6 +1,6 @@
 """Train one ensemble, or compare several, on a labelled cohort.
 
-python scripts/train.py cohort/data_manifest.csv models configs/default.toml configs/bagged_svm.toml
+python scripts/train.py cohort/data_manifest.csv models configs/default.toml configs/sequential_knn.toml
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ def test_other_seeds_give_other_patients():
     """No two seeds share a patient or a scan."""
     patients = [draw_patient(seed) for seed in range(40)]
     assert len({p.heart_scale for p in patients}) == 40
+    assert len({p.stream("noise").random() for p in patients}) == 40
+    assert patients[0].stream("noise").random() != patients[0].stream("streaks").random()
     assert generate(4, TINY).scan.fingerprint() != generate(3, TINY).scan.fingerprint()
 
 
@@ -185,7 +187,8 @@ def test_thicker_slices_dilute_a_small_lesion():
     assert peak["gated-2.5mm"] > 1.5 * peak["chest-5mm"]
 
 
-def test_noise_is_as_strong_as_asked_and_strongest_inside():
+@pytest.mark.parametrize("name", ["gated-3mm", "gated-3mm-overlap", "chest-2.5mm"])
+def test_noise_is_as_strong_as_asked_and_strongest_inside(name):
     """The SD at the reference is the one asked for; near the skin of a water cylinder it is lower."""
     coarse = np.arange(-210, 211, 6, dtype=np.float32)
     body_grid = Grid(np.array([0, 15, 30], dtype=np.float32), coarse, coarse)
@@ -193,7 +196,7 @@ def test_noise_is_as_strong_as_asked_and_strongest_inside():
     body = np.broadcast_to(np.where(y**2 + x**2 < 170**2, 0.0, -1000.0), body_grid.shape).astype(np.float32)
     axis = ((np.arange(192) - 95.5) * 1.8).astype(np.float32)
     target = Grid(np.arange(0, 30, 3, dtype=np.float32), axis, axis)
-    protocol = replace(find_protocol("gated-3mm"), matrix=192)
+    protocol = replace(find_protocol(name), matrix=192)
     drawn = noise(np.random.default_rng(1), target, protocol, 20.0, body, body_grid, np.array([15.0, 0.0, 0.0]))
     far = np.hypot(*np.meshgrid(axis, axis, indexing="ij"))
     assert drawn[:, far < 30].std() == pytest.approx(20.0, rel=0.08)

@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train an ensemble on a labelled cohort.
 
-    Example: `calcscore train cohort/data_manifest.csv --recipe configs/bagged_svm.toml -o models/svm`
+    Example: `calcscore train cohort/data_manifest.csv --recipe configs/sequential_knn.toml -o models/knn`
     """
     from calcscore_ml.errors import ResultError
     from calcscore_ml.manifest import read_manifest
@@ -75,7 +75,7 @@ def evaluate(
 ) -> None:
     """Compare a model with the reference on scans it was not trained on.
 
-    Example: `calcscore evaluate cohort/data_manifest.csv --model models/svm --by protocol -o evaluation`
+    Example: `calcscore evaluate cohort/data_manifest.csv --model models/knn --by protocol -o evaluation`
     """
     from calcscore_ml.assessment import assess_cohort
     from calcscore_ml.manifest import read_manifest

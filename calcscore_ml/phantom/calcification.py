@@ -23,7 +23,10 @@ LOG_SCORE_SD = 1.6
 """Spread of ln(Agatston) among those with calcium; with `_log_score` our fit to MESA (McClelland 2006)."""
 
 AGATSTON_PER_MG = 6.5
-"""Agatston points per mg of hydroxyapatite, for drawing only; 5 to 8 in the rods of the QRM phantom."""
+"""Agatston points per mg of hydroxyapatite, for drawing only: 5 to 8 for the QRM phantom's rods of 3 and 5 mm.
+
+Lesions of this cohort are smaller and lie in fat: they come out at about half, see ``docs/phantom.md``.
+"""
 
 ARTERY_SHARES: dict[Label, float] = {Label.LAD: 4.0, Label.LCX: 1.5, Label.RCA: 2.3, Label.LM: 0.55}
 """Dirichlet weights of the arteries' shares of lesions (our choice)."""
