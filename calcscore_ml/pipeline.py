@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from calcscore_ml.anatomy import TITLES, Label
 from calcscore_ml.candidates import Candidates, find_candidates
 from calcscore_ml.heart.roi import HeartBox, find_heart_box
 from calcscore_ml.models.bundle import Bundle, predict
+from calcscore_ml.models.card import installed_versions
 from calcscore_ml.quality import blood_hu, remarks
 from calcscore_ml.recipe import Recipe
 from calcscore_ml.referral.decision import decide, most_probable_artery
@@ -223,11 +223,6 @@ def score_labelled(
     return Scored(replace(result, lesions=lesions), calcium, candidates)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages a number may depend on."""
-    return {name: version(name) for name in VERSIONED}
-
-
 def _result(
     scan: Scan,
     recipe: Recipe,
@@ -256,7 +251,7 @@ def _result(
             scan_sha256=scan.fingerprint(),
             recipe=recipe.model_dump(mode="json"),
             model=model,
-            versions=versions(),
+            versions=installed_versions(VERSIONED),
             seconds=seconds,
         ),
     )

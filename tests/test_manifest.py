@@ -179,3 +179,15 @@ def test_altered_images_are_found(tmp_path):
     (tmp_path / "scan" / "2").rename(tmp_path / "scan" / "3")
     assert altered([row]) == (row,)
     assert content_sha256(tmp_path / "scan" / "1") == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+
+
+def test_the_repositorys_manifest_lists_its_scans():
+    """The real scans are there and unaltered; the digital cohort is listed in its splits, to be made by one command."""
+    rows = read_manifest("data_manifest.csv")
+    real = [r for r in rows if r.sha256]
+    assert {r.image.name for r in real} == {p.name for p in Path("data").iterdir() if p.is_dir()}
+    assert not missing(real)
+    assert not altered(real)
+    digital = [r for r in rows if r not in real]
+    assert {r.source for r in digital} == {"calcscore phantom cohort --count 240 --seed 1 --format nifti"}
+    assert [sum(r.split == s for r in digital) for s in ("train", "calibrate", "test")] == [144, 48, 48]

@@ -126,10 +126,10 @@ def features_hash(features: tuple[str, ...]) -> str:
     return sha256("\n".join(features).encode()).hexdigest()
 
 
-def installed_versions() -> dict[str, str]:
-    """Return the versions of the packages a card notes; one run from its source has none."""
+def installed_versions(names: tuple[str, ...] = VERSIONED) -> dict[str, str]:
+    """Return the versions of packages; one run from its source, uninstalled, has none."""
     found = {}
-    for name in VERSIONED:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
