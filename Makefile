@@ -41,6 +41,7 @@ types: $(STAMP) ## mypy, strict
 
 bench: $(STAMP) ## benchmarks; see benchmarks/README.md
 	$(RUN) benchmarks/stages.py
+	$(RUN) benchmarks/evaluation.py
 
 docs: $(STAMP) ## the pictures and tables of docs/, made anew
 	$(RUN) scripts/picture_phantom.py docs/pictures data/lung-pet-ct-dx-a0001-heart

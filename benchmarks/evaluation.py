@@ -1,6 +1,6 @@
 """Time and agreement of the bootstrap over patients, beside SciPy's bootstrap and scikit-learn's kappa.
 
-Run: python benchmarks/bench_evaluation.py
+Run: python benchmarks/evaluation.py
 """
 
 import time
