@@ -1,0 +1,53 @@
+"""Every experiment in scripts/ runs, on small input, as its first lines say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(script, *arguments):
+    """Run a script from the repository's root; its output."""
+    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_train_and_evaluate_compare_ensembles_on_one_cohort(cohort, tmp_path):
+    """Two recipes, one cohort: two models, two evaluations with tables and figures."""
+    recipes = []
+    for estimator in ("sequential_knn", "bagged_svm"):
+        recipes.append(tmp_path / f"{estimator}.toml")
+        name = estimator.replace("_", "-")
+        recipes[-1].write_text(
+            f'name = "{name}"\n[features]\nfamilies = ["size", "location"]\n[model]\nestimator = "{estimator}"\n'
+        )
+    run("train.py", cohort, tmp_path / "models", *recipes)
+    models = sorted((tmp_path / "models").iterdir())
+    assert [m.name for m in models] == ["bagged-svm", "sequential-knn"]
+    told = run("evaluate.py", cohort, tmp_path / "evaluation", *models)
+    assert told.count("sensitivity") > 2
+    assert (tmp_path / "evaluation" / "bagged-svm" / "confusion.png").exists()
+
+
+def test_a_crop_is_a_scan_in_its_place(tmp_path):
+    """The crops in data/ were cut by a script that moves no voxel."""
+    from calcscore_ml.io import read_scan
+
+    source = ROOT / "data" / "qrm-thorax-phantom"
+    run("crop_scan.py", source, tmp_path / "crop", "2:8,10:60,20:90", "test")
+    whole, crop = read_scan(source), read_scan(tmp_path / "crop")
+    assert (crop.hu == whole.hu[2:8, 10:60, 20:90]).all()
+    assert crop.geometry.matches(whole.geometry.crop((2, 10, 20), (8, 60, 90)))
+
+
+def test_a_call_without_arguments_says_how():
+    """A script called wrongly prints its first lines and fails."""
+    for script in ("train.py", "evaluate.py", "crop_scan.py", "score_rods.py"):
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts" / script], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert done.returncode != 0
+        assert "python scripts/" in done.stderr
