@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 WORKERS = "2"
-PATIENTS = "36"
+PATIENTS = "60"
 
 
 def calcscore(arguments: str) -> str:
@@ -33,6 +33,8 @@ def main(output: Path) -> None:
     calcscore(
         f"evaluate {cohort}/data_manifest.csv --model {model} -o {output}/evaluation --overwrite --workers {WORKERS}"
     )
+    print("\nAnd the built-in model, trained on more patients, on the same test patients:")
+    calcscore(f"evaluate {cohort}/data_manifest.csv --workers {WORKERS}")
     runs = [
         f"score data/lung-pet-ct-dx-a0001-heart --model {model} -o {results} --overwrite --json",
         "score data/qrm-thorax-phantom --labels data/qrm-thorax-phantom-labels.nii.gz"
