@@ -40,9 +40,13 @@ def test_the_front_door_names_its_exit_codes():
 def test_info_says_what_was_understood():
     """Machine output holds grid, acquisition and remarks; the text says the same to people."""
     told = json.loads(run("info", LUNG, "--json").stdout)
-    assert told["kvp"] == 120
+    assert told["acquisition"]["kvp"] == 120
+    assert told["shape"] == [32, 270, 366]
+    assert 30 < told["blood_hu"] < 60
     assert any(r["code"] == "slice_spacing" for r in told["remarks"])
-    assert "5 mm apart" in run("info", LUNG).output
+    text = run("info", LUNG).output
+    assert "5 mm apart" in text
+    assert "{" not in text
 
 
 def test_scoring_the_phantom_by_its_labels_gives_the_published_rods(tmp_path):
@@ -93,7 +97,7 @@ def test_results_are_named_by_fingerprint_and_kept(cohort, model, tmp_path):
     run("score", private, "--model", model, "-o", out)
     (folder,) = out.iterdir()
     assert folder.name == f"scan-{read_scan(private).fingerprint()[:10]}"
-    assert not any("Doe" in f.read_text(errors="ignore") for f in folder.iterdir())
+    assert not any("Doe_Jane" in f.read_text(errors="ignore") for f in folder.iterdir())
     assert "overwrite" in run("score", private, "--model", model, "-o", out, code=1).output
     run("score", private, "--model", model, "-o", out, "--overwrite")
 

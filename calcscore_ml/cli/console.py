@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,8 +60,8 @@ def complain(message: str) -> None:
 
 
 def emit(content: Any) -> None:  # noqa: ANN401 (anything JSON can hold)
-    """Print machine output: one JSON document on standard output."""
-    sys.stdout.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    """Print machine output: one JSON document on standard output; what is not a number is null."""
+    sys.stdout.write(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
 
 
 @contextmanager
@@ -80,3 +81,11 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]]) 
     for row in rows:
         made.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row))
     screen.print(made)
+
+
+def _finite(content: Any) -> Any:  # noqa: ANN401 (anything JSON can hold)
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -26,13 +26,16 @@ def info(
 
     scan = read_scan(path, series=series)
     box = find_heart_box(scan)
-    understood = describe(scan)
-    noticed = remarks(scan, blood_hu(scan, box.as_array()) if box else None)
+    blood = blood_hu(scan, box.as_array()) if box else None
+    understood = {**describe(scan), "blood_hu": blood, "heart_box_trusted": bool(box and box.trusted)}
+    noticed = remarks(scan, blood)
     if as_json:
         emit({**understood, "remarks": [{"code": r.code, "severity": r.severity, "text": r.text} for r in noticed]})
         return
-    rows: list[tuple[object, ...]] = [(key, _say(value)) for key, value in understood.items()]
-    table("", ("what", "value"), rows)
+    acquisition = understood.pop("acquisition")
+    grid = {key: value for key, value in understood.items() if key not in ("direction", "remarks")}
+    rows = {**grid, **(acquisition if isinstance(acquisition, dict) else {})}
+    table("", ("what", "value"), [(key, _say(value)) for key, value in rows.items()])
     for remark in noticed:
         screen.print("warning:" if remark.severity == "warning" else "note:", style="yellow", end=" ")
         screen.print(remark.text, markup=False, soft_wrap=True)
@@ -40,7 +43,7 @@ def info(
 
 def _say(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return " x ".join(_say(v) for v in value)
-    return "-" if value is None else str(value)
+    return "not said" if value is None else str(value)
