@@ -8,6 +8,7 @@ import pytest
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.assessment import assess_cohort
+from calcscore_ml.candidates import find_candidates
 from calcscore_ml.errors import ManifestError, ModelError, ResultError
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
@@ -153,6 +154,16 @@ def test_truth_is_the_label_with_most_voxels(calcified, recipe):
         assert (own > 0).mean() >= MIN_LABELLED_SHARE
         assert (own == truth[i]).sum() == np.bincount(own)[1:].max()
     assert (truth > 0).any()
+
+
+@pytest.mark.parametrize(("labelled", "expected"), [(2, 0), (3, 1), (4, 1), (10, 1)])
+def test_three_tenths_of_a_candidate_decide_its_label(labelled, expected):
+    """A candidate of ten voxels keeps a label from three labelled voxels on, though most carry none."""
+    hu = np.full((1, 3, 12), -1000, np.int16)
+    hu[0, 1, 1:11] = 300
+    labels = np.zeros(hu.shape, np.uint8)
+    labels[0, 1, 1 : 1 + labelled] = Label.LAD
+    assert truth_labels(find_candidates(read_scan_like(hu)), labels).tolist() == [expected]
 
 
 def test_training_is_reproducible_and_its_cache_is_faithful(rows, recipe, tmp_path):
