@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from calcscore_ml.anatomy import Label
 from calcscore_ml.candidates import Candidates
 from calcscore_ml.heart.roi import HeartBox
-from calcscore_ml.scan import Scan
+from calcscore_ml.scan import OUTSIDE_HU, Scan
 from calcscore_ml.scores import Calcium
 
 WINDOW_HU = (-160.0, 440.0)
@@ -142,7 +142,7 @@ def overview(scan: Scan, calcium: Calcium, heart_box: HeartBox | None) -> bytes:
     calcium : Calcium
         Lesions to mark.
     heart_box : HeartBox or None
-        Drawn, with a margin; the whole scan is drawn without one.
+        Drawn, with a margin, when it is trusted; otherwise the whole scan is drawn.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def overview(scan: Scan, calcium: Calcium, heart_box: HeartBox | None) -> bytes:
     spacing = np.asarray(scan.geometry.spacing)
     shape = np.asarray(scan.hu.shape)
     low, high = np.zeros(3, int), shape
-    if heart_box is not None:
+    if heart_box is not None and heart_box.trusted:
         corners = heart_box.as_array() + np.array([[-HEART_MARGIN_MM], [HEART_MARGIN_MM]])
         low = np.clip(np.floor(corners[0] / spacing), 0, shape - 1).astype(int)
         high = np.clip(np.ceil(corners[1] / spacing), low + 1, shape).astype(int)
@@ -169,7 +169,7 @@ def overview(scan: Scan, calcium: Calcium, heart_box: HeartBox | None) -> bytes:
         scale = spacing[[rows, columns]] * OVERVIEW_PIXELS_PER_MM
         height, width = (round(n * f) for n, f in zip(picture.shape[:2], scale, strict=True))
         view = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
-        if heart_box is not None:
+        if heart_box is not None and heart_box.trusted:
             edges = (heart_box.as_array() / spacing - low)[:, [rows, columns]] * scale
             if axis == 1:
                 edges[:, 0] = height - edges[::-1, 0]
@@ -224,10 +224,12 @@ def _patch(
     half = width_mm / 2 / spacing
     low = np.floor(centre - half).astype(int)
     high = np.ceil(centre + half).astype(int) + 1
-    y, x = (np.clip(np.arange(a, b), 0, n - 1) for a, b, n in zip(low, high, scan.hu.shape[1:], strict=True))
-    cut = Image.fromarray(scan.hu[z][np.ix_(y, x)].astype(np.float32))
-    scale = np.array([pixels / len(y), pixels / len(x)])
-    return np.asarray(cut.resize((pixels, pixels), Image.Resampling.BICUBIC)), scale, low.astype(float)
+    cut = np.full(high - low, OUTSIDE_HU, dtype=np.float32)  # black where the scan ends
+    first, last = np.maximum(low, 0), np.minimum(high, scan.hu.shape[1:])
+    inside = tuple(slice(a, b) for a, b in zip(first - low, last - low, strict=True))
+    cut[inside] = scan.hu[z, first[0] : last[0], first[1] : last[1]]
+    picture = Image.fromarray(cut).resize((pixels, pixels), Image.Resampling.BICUBIC)
+    return np.asarray(picture), pixels / (high - low), low.astype(float)
 
 
 def _outline(inside: NDArray[np.intp]) -> list[NDArray[np.float64]]:
