@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from calcscore_ml.batch import for_each
+from calcscore_ml.batch import collect
 from calcscore_ml.candidates import Candidates
 from calcscore_ml.errors import ManifestError
 from calcscore_ml.evaluation.summary import Evaluation, evaluate
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
-from calcscore_ml.manifest import ManifestRow
+from calcscore_ml.manifest import ManifestRow, need_labels
 from calcscore_ml.models.bundle import Bundle
 from calcscore_ml.pipeline import score_scan
 from calcscore_ml.recipe import Recipe
@@ -107,20 +107,12 @@ def assess_cohort(
     ManifestError
         When a row has no labels, or no scan could be read.
     """
-    unlabelled = [r.scan_id for r in rows if r.labels is None]
-    if unlabelled:
-        raise ManifestError(f"every scan to evaluate needs labels, got none for {', '.join(unlabelled)}")
-    done: dict[str, ScanAssessment] = {}
-    failed: list[tuple[str, str]] = []
-    for outcome in for_each(partial(assess_scan, bundle=bundle, recipe=recipe), list(rows), workers):
-        if outcome.value is None:
-            failed.append((outcome.item.scan_id, outcome.error))
-        else:
-            done[outcome.item.scan_id] = outcome.value
-        on_scan()
+    need_labels(rows, "to evaluate")
+    assess = partial(assess_scan, bundle=bundle, recipe=recipe)
+    done, failed = collect(assess, rows, name=lambda r: r.scan_id, workers=workers, on_item=on_scan)
     if not done:
         raise ManifestError(f"there must be a readable scan to evaluate, got none of {len(rows)}")
-    parts = [done[s] for s in sorted(done)]
+    parts = list(done.values())
     lesions = pd.concat([p.lesions for p in parts], ignore_index=True)
     missed = pd.concat([p.missed for p in parts], ignore_index=True)
     scheme = find_scheme(recipe.scores.risk)
@@ -129,7 +121,7 @@ def assess_cohort(
         evaluate(table, pd.DataFrame(scans), missed=missed, by=by, scheme=scheme, n=resamples)
         for table, scans in ((lesions, [p.scan for p in parts]), (decided, [p.after_expert for p in parts]))
     )
-    return Assessment(automatic, after, pd.DataFrame([p.scan for p in parts]), lesions, tuple(sorted(failed)))
+    return Assessment(automatic, after, pd.DataFrame([p.scan for p in parts]), lesions, failed)
 
 
 def assess_scan(row: ManifestRow, bundle: Bundle, recipe: Recipe) -> ScanAssessment:

@@ -65,6 +65,43 @@ def for_each(
     yield from Parallel(n_jobs=workers, return_as="generator_unordered")(tasks)
 
 
+def collect(
+    function: Callable[[Item], Value],
+    items: Sequence[Item],
+    *,
+    name: Callable[[Item], str],
+    workers: int = 1,
+    on_item: Callable[[], object] = lambda: None,
+) -> tuple[dict[str, Value], tuple[tuple[str, str], ...]]:
+    """Apply a function to every item and keep values and errors by name, in the order of names.
+
+    Parameters
+    ----------
+    function, items, workers
+        As for `for_each`.
+    name : callable
+        Unique name of an item.
+    on_item : callable
+        Called after each.
+
+    Returns
+    -------
+    values : dict of str to object
+        By name.
+    failed : tuple of (str, str)
+        Name and error of each item that has no value.
+    """
+    values: dict[str, Value] = {}
+    failed: list[tuple[str, str]] = []
+    for outcome in for_each(function, items, workers):
+        if outcome.value is None:
+            failed.append((name(outcome.item), outcome.error))
+        else:
+            values[name(outcome.item)] = outcome.value
+        on_item()
+    return dict(sorted(values.items())), tuple(sorted(failed))
+
+
 def _attempt(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Value]:
     try:
         return Outcome(item, function(item))

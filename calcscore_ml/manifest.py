@@ -163,6 +163,13 @@ def missing(rows: Iterable[ManifestRow]) -> tuple[Path, ...]:
     return tuple(p for row in rows for p in (row.image, row.labels) if p is not None and not p.exists())
 
 
+def need_labels(rows: Iterable[ManifestRow], purpose: str) -> None:
+    """Raise `ManifestError` naming the scans without labels; `purpose` completes "every scan ... needs labels"."""
+    unlabelled = [row.scan_id for row in rows if row.labels is None]
+    if unlabelled:
+        raise ManifestError(f"every scan {purpose} needs labels, got none for {', '.join(unlabelled)}")
+
+
 def altered(rows: Iterable[ManifestRow]) -> tuple[ManifestRow, ...]:
     """List the rows whose image exists and has another hash than recorded."""
     return tuple(r for r in rows if r.sha256 and r.image.exists() and content_sha256(r.image) != r.sha256)

@@ -29,6 +29,7 @@ from calcscore_ml.result import LesionResult, PendingRange, Provenance, ScanResu
 from calcscore_ml.scan import Scan
 from calcscore_ml.scores import (
     Calcium,
+    Contribution,
     MassCalibration,
     ScoreSummary,
     agatston,
@@ -146,12 +147,11 @@ def score_scan(
     with _timed(seconds, "scores"):
         rule = recipe.rule_for(scan.acquisition.kvp)
         thickness = scan.acquisition.slice_thickness_mm
-        effect = np.zeros(len(candidates))
         possible = (labels != Label.OTHER) | (uncertainty.coronary >= CLEAR_OTHER)
-        for part in agatston(from_candidates(candidates, np.where(possible, accepted, 0), thickness), rule):
-            effect[part.lesion - 1] += part.score
+        as_coronary = from_candidates(candidates, np.where(possible, accepted, Label.OTHER), thickness)
+        effect = _per_lesion(agatston(as_coronary, rule), len(candidates))
         referred, reasons = refer(recipe.referral, probabilities, uncertainty, effect)
-        shown = np.flatnonzero(possible | referred)
+        shown = possible | referred
 
         def total(decided: NDArray[np.intp]) -> ScoreSummary:
             calcium = from_candidates(candidates, decided, thickness)
@@ -165,12 +165,12 @@ def score_scan(
             pending=int(referred.sum()),
         )
     result = _result(scan, recipe, described, score, pending, scan_id, seconds, bundle.identity)
-    listed = np.where(np.isin(np.arange(len(candidates)), shown), np.where(labels > 0, labels, accepted), 0)
+    listed = np.where(shown, np.where(labels != Label.OTHER, labels, accepted), Label.OTHER)
     lesions = tuple(
         _lesion(candidates, int(i), labels[i], probabilities[i], uncertainty, bool(referred[i]), reasons[i], effect[i])
-        for i in shown
+        for i in np.flatnonzero(shown)
     )
-    calcium = from_candidates(candidates, listed, scan.acquisition.slice_thickness_mm)
+    calcium = from_candidates(candidates, listed, thickness)
     return Scored(replace(result, lesions=lesions), calcium, candidates)
 
 
@@ -210,9 +210,7 @@ def score_labelled(
     offsets = np.concatenate([[0], np.cumsum(np.bincount(calcium.lesion)[1:])]).astype(np.intp)
     candidates = Candidates(scan.geometry, calcium.voxels[order], calcium.hu[order], offsets, threshold_hu)
     of_lesion = calcium.label[order][offsets[:-1]]
-    effect = np.zeros(len(candidates))
-    for part in score.contributions:
-        effect[part.lesion - 1] += part.score
+    effect = _per_lesion(score.contributions, len(candidates))
     heart_box = find_heart_box(scan)
     described = Described(candidates, heart_box, pd.DataFrame(index=candidates.ids), seconds)
     pending = PendingRange(score.total.agatston, score.total.agatston, 0)
@@ -221,6 +219,12 @@ def score_labelled(
         _lesion(candidates, i, of_lesion[i], None, None, False, "", effect[i]) for i in range(len(candidates))
     )
     return Scored(replace(result, lesions=lesions), calcium, candidates)
+
+
+def _per_lesion(contributions: tuple[Contribution, ...], count: int) -> NDArray[np.float64]:
+    """Agatston score of each lesion, (count,)."""
+    lesions = np.array([c.lesion for c in contributions], dtype=np.intp)
+    return np.bincount(lesions - 1, weights=[c.score for c in contributions], minlength=count).astype(float)
 
 
 def _result(

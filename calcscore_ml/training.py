@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from calcscore_features import registry
 from calcscore_ml.anatomy import Label
-from calcscore_ml.batch import for_each
+from calcscore_ml.batch import collect
 from calcscore_ml.candidates import THRESHOLD_HU
 from calcscore_ml.errors import ManifestError
 from calcscore_ml.files import write_beside
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
-from calcscore_ml.manifest import ManifestRow
+from calcscore_ml.manifest import ManifestRow, need_labels
 from calcscore_ml.models import fit_estimator, make_estimator
 from calcscore_ml.models.bundle import Bundle, make_bundle
 from calcscore_ml.pipeline import describe_scan
@@ -96,29 +96,21 @@ def lesion_table(
     ManifestError
         When a row has no labels, or no scan could be read.
     """
-    unlabelled = [r.scan_id for r in rows if r.labels is None]
-    if unlabelled:
-        raise ManifestError(f"every scan of a training cohort needs labels, got none for {', '.join(unlabelled)}")
-    parts: dict[str, tuple[pd.DataFrame, NDArray[np.intp]]] = {}
-    failed: list[tuple[str, str]] = []
+    need_labels(rows, "of a training cohort")
     patient = {r.scan_id: r.patient_id for r in rows}
-    for outcome in for_each(partial(_describe, recipe=recipe, cache=cache), list(rows), workers):
-        if outcome.value is None:
-            failed.append((outcome.item.scan_id, outcome.error))
-        else:
-            parts[outcome.item.scan_id] = outcome.value
-        on_scan()
+    describe = partial(_describe, recipe=recipe, cache=cache)
+    parts, failed = collect(describe, rows, name=lambda r: r.scan_id, workers=workers, on_item=on_scan)
     if not parts:
         first = f": {failed[0][0]}: {failed[0][1]}" if failed else ""
         raise ManifestError(f"a training cohort needs at least one readable scan, got none of {len(rows)}{first}")
-    order = sorted(parts)
+    order = list(parts)
     counts = [len(parts[s][1]) for s in order]
     return LesionTable(
         features=pd.concat([parts[s][0] for s in order], ignore_index=True),
         truth=np.concatenate([parts[s][1] for s in order]),
         scan_id=np.repeat(np.array(order, dtype=np.str_), counts),
         patient_id=np.repeat(np.array([patient[s] for s in order], dtype=np.str_), counts),
-        failed=tuple(sorted(failed)),
+        failed=failed,
     )
 
 

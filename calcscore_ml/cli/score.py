@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,8 +164,9 @@ def _score_one(task: Task, options: Options) -> dict[str, Any]:
     }
 
 
+@cache
 def _model_and_recipe(options: Options) -> tuple[Any, Any]:
-    """The model, and its recipe with what the user changed."""
+    """The model, and its recipe with what the user changed; read once per process, not once per scan."""
     from calcscore_ml.models.bundle import load_bundle
     from calcscore_ml.models.default import default_model
     from calcscore_ml.recipe import parse_recipe, read_recipe

@@ -7,12 +7,13 @@ from functools import cache
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from calcscore_ml.anatomy import ARTERIES, TITLES, Label
+from calcscore_ml.anatomy import ARTERIES, TITLES
 from calcscore_ml.candidates import Candidates
 from calcscore_ml.reports.pictures import COLOURS, contact_sheets, embed, lesion_pictures, overview
 from calcscore_ml.result import ScanResult, counted
 from calcscore_ml.scan import Scan
 from calcscore_ml.scores import Calcium
+from calcscore_ml.scores.summary import OUTSIDE_CORONARIES
 
 MOST_PICTURES = 400
 """Lesions drawn one by one; the rest of a very calcified or very noisy scan stays on the contact sheets."""
@@ -61,8 +62,7 @@ def scan_report(result: ScanResult, scan: Scan, candidates: Candidates, calcium:
         overview=embed(overview(scan, counted(result, calcium), result.heart_box)),
         sheets=[(embed(picture), count) for picture, count in contact_sheets(scan, candidates, rest)],
         rest=len(rest),
-        palette=[(TITLES[label], COLOURS[label]) for label in (*ARTERIES, *Label) if label != Label.OTHER][:4]
-        + [(TITLES[label], COLOURS[label]) for label in (Label.AORTA, Label.AORTIC_VALVE, Label.MITRAL_VALVE)],
+        palette=[(TITLES[label], COLOURS[label]) for label in (*ARTERIES, *OUTSIDE_CORONARIES)],
     )
 
 

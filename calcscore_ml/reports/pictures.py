@@ -109,10 +109,9 @@ def contact_sheets(scan: Scan, candidates: Candidates, rows: NDArray[np.integer]
     """
     if len(rows) == 0:
         return []
-    starts = candidates.offsets[rows]
     # The highest voxel of each lesion: thousands of them, so found without a loop.
     peak = np.lexsort((candidates.hu, candidates.owner))[candidates.offsets[rows + 1] - 1]
-    centre = candidates.voxels[np.where(candidates.sizes[rows] > 0, peak, starts)]
+    centre = candidates.voxels[peak]
     step = THUMBNAIL_MM / THUMBNAIL_PIXELS
     offsets = (np.arange(THUMBNAIL_PIXELS) - THUMBNAIL_PIXELS / 2) * step
     _, ny, nx = scan.hu.shape
