@@ -20,6 +20,7 @@ from calcscore_ml.phantom.deposits import Deposit, excess, sample
 from calcscore_ml.phantom.digital import LESION_COLUMNS, TRUTH_THRESHOLD_HU
 from calcscore_ml.phantom.heart import build_heart
 from calcscore_ml.phantom.lookalikes import draw_lookalikes
+from calcscore_ml.phantom.motion import Motion
 from calcscore_ml.phantom.painter import Layer, paint_tube, render
 from calcscore_ml.scan import OUTSIDE_HU
 
@@ -158,9 +159,9 @@ def test_no_mass_is_lost(protocol):
                 *(np.arange(-25, 25, pixel, dtype=np.float32) for _ in range(2)))  # fmt: skip
     for radius, swing in ((0.5, 0.0), (1.4, 3.0), (3.2, 6.0)):
         centres = rng.uniform(-1, 1, 3) + np.array([[0, 0, 0], [0.8 * radius, 0, 0.5 * radius]])
-        deposit = Deposit(Label.LAD, "LAD", centres, np.full(2, radius), 400.0, np.array([0.3, 0.9, 0.2]) * swing)
-        sampled = sample(deposit)
-        _, hu = excess(sampled, grid, protocol)
+        sampled = sample(Deposit(Label.LAD, "LAD", centres, np.full(2, radius), 400.0))
+        motion = Motion({Label.LAD: np.array([0.3, 0.9, 0.2]) * swing})
+        _, hu = excess(sampled, grid, protocol, motion.path_of(Label.LAD))
         found = float(hu.sum()) * protocol.slice_spacing_mm * pixel**2 / protocol.calcium_hu_per_mg_ml / 1000
         assert found == pytest.approx(sampled.mass_mg, rel=0.02)
 
@@ -169,7 +170,7 @@ def test_no_mass_is_lost(protocol):
 def test_a_ball_has_the_volume_of_a_ball(radius):
     """Sampling every 0.3 mm keeps the volume of a ball to 3 %, and its centre."""
     centre = np.array([[1.23, -4.56, 7.89]])
-    sampled = sample(Deposit(Label.LAD, "LAD", centre, np.array([radius]), 500.0, np.zeros(3)))
+    sampled = sample(Deposit(Label.LAD, "LAD", centre, np.array([radius]), 500.0))
     assert sampled.volume_mm3 == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
     assert sampled.mass_mg == pytest.approx(sampled.volume_mm3 * 0.5)
     assert sampled.centre_mm == pytest.approx(centre[0], abs=0.02)
@@ -177,7 +178,7 @@ def test_a_ball_has_the_volume_of_a_ball(radius):
 
 def test_thicker_slices_dilute_a_small_lesion():
     """Partial volume: the same speck is brighter in 2.5 mm than in 5 mm slices."""
-    speck = sample(Deposit(Label.RCA, "RCA", np.zeros((1, 3)), np.array([0.9]), 600.0, np.zeros(3)))
+    speck = sample(Deposit(Label.RCA, "RCA", np.zeros((1, 3)), np.array([0.9]), 600.0))
     peak = {}
     for name in ("gated-2.5mm", "chest-5mm"):
         protocol = find_protocol(name)
@@ -209,7 +210,7 @@ def test_calcium_is_as_common_as_in_people():
     branches = build_coronaries(build_heart(draw_patient(1)))
     scores = []
     for seed in range(160):
-        deposits = draw_coronary_calcium(draw_patient(seed), branches, gated=True)
+        deposits = draw_coronary_calcium(draw_patient(seed), branches)
         mass = sum(4.19 * float((d.radii**3).sum()) * d.density_mg_per_ml / 1000 for d in deposits)
         scores.append(AGATSTON_PER_MG * mass)
     counts, _ = np.histogram(scores, [0, 3, 10, 100, 400, 1e9])
@@ -223,7 +224,7 @@ def test_lookalikes_of_every_kind_occur():
     found = []
     for seed in range(300):
         patient = draw_patient(seed)
-        deposits = draw_lookalikes(replace(heart, patient=patient), gated=False)
+        deposits = draw_lookalikes(replace(heart, patient=patient))
         found.append((patient.age_years, {d.label for d in deposits}, {d.place for d in deposits}))
     labels = set().union(*(f[1] for f in found))
     assert labels == {Label.AORTA, Label.AORTIC_VALVE, Label.MITRAL_VALVE, Label.OTHER}

@@ -36,17 +36,8 @@ PLACE_SHAPES: dict[Label, tuple[float, float]] = {
 }  # fmt: skip
 """Beta parameters of a lesion's place along its artery, 0 at the origin: mostly proximal (our choice)."""
 
-SWING_MM: dict[Label, float] = {
-    Label.LM: 1.4, Label.LAD: 1.9, Label.LCX: 2.8, Label.RCA: 4.0, Label.AORTA: 1.0, Label.AORTIC_VALVE: 3.0,
-    Label.MITRAL_VALVE: 3.6, Label.OTHER: 0.8,
-}  # fmt: skip
-"""Typical travel during one slice of a scan without ECG trigger (our choice)."""
 
-GATED_SHARE = 0.18
-"""Travel left in a triggered scan, as a share of `SWING_MM`."""
-
-
-def draw_coronary_calcium(patient: Patient, branches: tuple[Branch, ...], *, gated: bool) -> list[Deposit]:
+def draw_coronary_calcium(patient: Patient, branches: tuple[Branch, ...]) -> list[Deposit]:
     """Draw a patient's coronary calcium.
 
     Parameters
@@ -55,8 +46,6 @@ def draw_coronary_calcium(patient: Patient, branches: tuple[Branch, ...], *, gat
         Age and sex decide the odds and the amount.
     branches : tuple of Branch
         Where calcium can be.
-    gated : bool
-        Whether the heart holds still.
 
     Returns
     -------
@@ -64,14 +53,12 @@ def draw_coronary_calcium(patient: Patient, branches: tuple[Branch, ...], *, gat
         Possibly empty.
     """
     rng = patient.stream("coronary calcium")
-    swing_rng = patient.stream("coronary motion")
     odds = float(np.interp(patient.age_years, PREVALENCE_AGES, PREVALENCE[patient.sex]))
     wanted = 0.0
     if rng.random() < odds:
         wanted = float(np.exp(np.clip(rng.normal(_log_score(patient), LOG_SCORE_SD), -0.7, 8.3))) / AGATSTON_PER_MG
     labels = list(ARTERY_SHARES)
     shares = rng.dirichlet(np.array([ARTERY_SHARES[label] for label in labels]))
-    swings = {label: draw_swing(swing_rng, label, gated=gated) for label in labels}
     typical = 1.3 * max(wanted, 0.1) ** 0.35
     deposits: list[Deposit] = []
     left = wanted
@@ -80,19 +67,12 @@ def draw_coronary_calcium(patient: Patient, branches: tuple[Branch, ...], *, gat
         mass = min(mass, left)
         left -= mass
         label = labels[int(rng.choice(len(labels), p=shares))]
-        deposits.append(_lesion(rng, _choose(rng, branches, label), mass, swings[label]))
+        deposits.append(_lesion(rng, _choose(rng, branches, label), mass))
     # Specks too faint to reach the threshold, in old arteries.
     for _ in range(rng.poisson(0.5 if wanted else 0.15)):
         label = labels[int(rng.choice(len(labels), p=shares))]
-        deposits.append(_lesion(rng, _choose(rng, branches, label), float(rng.uniform(0.05, 0.4)), swings[label]))
+        deposits.append(_lesion(rng, _choose(rng, branches, label), float(rng.uniform(0.05, 0.4))))
     return deposits
-
-
-def draw_swing(rng: np.random.Generator, label: Label, *, gated: bool) -> NDArray[np.float64]:
-    """Draw how far something with this label travels while one slice is acquired, (z, y, x) [mm]."""
-    size = SWING_MM[label] * float(rng.gamma(2.0, 0.5)) * (GATED_SHARE if gated else 1.0)
-    direction = rng.normal(size=3) * [0.7, 1.0, 1.0]
-    return np.asarray(direction / max(float(np.linalg.norm(direction)), 1e-6) * min(size, 9.0))
 
 
 def wall_frame(tangent: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -115,7 +95,7 @@ def _choose(rng: np.random.Generator, branches: tuple[Branch, ...], label: Label
     return own[int(rng.choice(len(own), p=weights / weights.sum()))]
 
 
-def _lesion(rng: np.random.Generator, branch: Branch, mass_mg: float, swing: NDArray[np.float64]) -> Deposit:
+def _lesion(rng: np.random.Generator, branch: Branch, mass_mg: float) -> Deposit:
     density = float(np.clip(rng.lognormal(np.log(300 * max(mass_mg, 0.3) ** 0.14), 0.38), 130, 1300))
     volume = mass_mg / density * 1000
     a, b = PLACE_SHAPES[branch.label] if branch.radii[0] > 1.4 else (1.0, 2.0)
@@ -138,4 +118,4 @@ def _lesion(rng: np.random.Generator, branch: Branch, mass_mg: float, swing: NDA
         spill = rng.normal(0, 0.15 * radius, 3)
         centres.append(point + out * (np.cos(angle) * u + np.sin(angle) * v) + spill)
         radii.append(r)
-    return Deposit(branch.label, branch.name, np.asarray(centres), np.asarray(radii), density, swing)
+    return Deposit(branch.label, branch.name, np.asarray(centres), np.asarray(radii), density)

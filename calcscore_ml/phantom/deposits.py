@@ -6,6 +6,7 @@ gathers it through the scanner's point spread and slice profile, so partial volu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ from calcscore_ml.phantom.protocols import Protocol
 
 FINE_STEP_MM = 0.3
 """Sampling of a deposit; balls of 0.5 mm radius still hold their volume within 1 % thanks to soft edges."""
+
+Path = Callable[[float], NDArray[np.float64]]
+"""Height of a slice [mm] -> displacements during its acquisition, (m, 3) as (z, y, x) [mm]."""
 
 PROFILE_SOFTNESS = 0.18
 """SD of the rounding of the slice profile's corners, relative to its width (our choice)."""
@@ -39,8 +43,8 @@ class Deposit:
         Radii of the balls [mm].
     density_mg_per_ml : float
         Hydroxyapatite within the balls.
-    swing_mm : (3,) array
-        How far it travels while a slice is acquired, (z, y, x).
+    segment : int
+        Coronary segment, numbered as in `coronaries.SEGMENTS`; 0 outside the coronary arteries.
     """
 
     label: Label
@@ -48,7 +52,7 @@ class Deposit:
     centres: NDArray[np.float64]
     radii: NDArray[np.float64]
     density_mg_per_ml: float
-    swing_mm: NDArray[np.float64]
+    segment: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +62,11 @@ class SampledDeposit:
     Parameters
     ----------
     grid : Grid
-        Fine grid, motion included.
+        Fine grid.
     density : (nz, ny, nx) array of float32
-        mg/ml of hydroxyapatite, averaged over the motion.
+        mg/ml of hydroxyapatite.
     volume_mm3, mass_mg : float
-        Of the deposit at rest.
+        Of the deposit.
     centre_mm : (3,) array
         Centre of mass, (z, y, x).
     """
@@ -75,9 +79,9 @@ class SampledDeposit:
 
 
 def sample(deposit: Deposit) -> SampledDeposit:
-    """Sample a deposit and its motion on a fine grid."""
+    """Sample a deposit at rest on a fine grid."""
     step = FINE_STEP_MM
-    reach = np.abs(deposit.swing_mm) / 2 + 2 * step
+    reach = 2 * step
     low = (deposit.centres - deposit.radii[:, None]).min(axis=0) - reach
     high = (deposit.centres + deposit.radii[:, None]).max(axis=0) + reach
     grid = Grid.box(low, high, step)
@@ -93,22 +97,26 @@ def sample(deposit: Deposit) -> SampledDeposit:
     weight = rest.sum(dtype=np.float64)
     middle = [float((rest.sum(axis=o, dtype=np.float64) * axis).sum() / weight)
               for o, axis in (((1, 2), grid.z), ((0, 2), grid.y), ((0, 1), grid.x))]  # fmt: skip
-    moved = _smear(rest, deposit.swing_mm)
     density = deposit.density_mg_per_ml
-    return SampledDeposit(grid, moved * np.float32(density), volume, volume * density / 1000, np.asarray(middle))
+    return SampledDeposit(grid, rest * np.float32(density), volume, volume * density / 1000, np.asarray(middle))
 
 
-def excess(sampled: SampledDeposit, grid: Grid, protocol: Protocol) -> tuple[tuple[slice, slice, slice], F32]:
-    """HU a deposit adds to a scan without noise.
+def excess(
+    sampled: SampledDeposit, grid: Grid, protocol: Protocol, path: Path | None = None
+) -> tuple[tuple[slice, slice, slice], F32]:
+    """HU that a deposit adds to a scan.
 
     Parameters
     ----------
     sampled : SampledDeposit
-        From `sample`.
+        What is scanned.
     grid : Grid
-        Voxel centres of the scan.
+        Of the scan.
     protocol : Protocol
         Point spread, slice profile, HU per mg/ml.
+    path : callable, optional
+        Displacements, (m, 3) as (z, y, x) [mm], that the deposit goes through while the slice at a height [mm] is
+        acquired; at rest when None.
 
     Returns
     -------
@@ -121,22 +129,28 @@ def excess(sampled: SampledDeposit, grid: Grid, protocol: Protocol) -> tuple[tup
     along = protocol.slice_thickness_mm * (0.5 + 3.5 * PROFILE_SOFTNESS)
     margin = np.array([along, spread, spread])
     source = sampled.grid
-    low = np.array([source.z[0], source.y[0], source.x[0]])
-    high = np.array([source.z[-1], source.y[-1], source.x[-1]])
-    window = grid.window(low - margin, high + margin)
+    low = np.array([source.z[0], source.y[0], source.x[0]]) - margin
+    high = np.array([source.z[-1], source.y[-1], source.x[-1]]) + margin
+    places = [np.zeros((1, 3)) if path is None else path(float(z)) for z in grid.z]
+    reach = np.abs(np.concatenate(places)).max(axis=0)
+    window = grid.window(low - reach, high + reach)
     cut = grid.crop(window)
-    shape = cut.shape
-    if min(shape) == 0:
-        return window, np.zeros(shape, dtype=np.float32)
-    step = FINE_STEP_MM
-    through = slice_profile(cut.z, source.z, protocol.slice_thickness_mm) * np.float32(step)
-    stack = np.tensordot(through, sampled.density, axes=(1, 0))
-    out = np.zeros(shape, dtype=np.float32)
-    for share, sigma in lobes(protocol):
-        wy = gaussian(cut.y, source.y, sigma) * np.float32(step)
-        wx = gaussian(cut.x, source.x, sigma) * np.float32(step)
-        out += np.float32(share) * (wy @ stack @ wx.T)
-    return window, out * np.float32(protocol.calcium_hu_per_mg_ml)
+    out = np.zeros(cut.shape, dtype=np.float32)
+    if min(cut.shape) == 0:
+        return window, out
+    volume = np.float32(FINE_STEP_MM**3 * protocol.calcium_hu_per_mg_ml)
+    for k, z in enumerate(cut.z):
+        moves = places[window[0].start + k]
+        through = slice_profile(z - moves[:, 0], source.z, protocol.slice_thickness_mm)
+        for weights, (_, dy, dx) in zip(through, moves, strict=True):
+            used = np.flatnonzero(weights > weights.max(initial=0.0) * 1e-5)
+            if not len(used):
+                continue
+            plane = np.tensordot(weights[used], sampled.density[used[0] : used[-1] + 1], axes=(0, 0))
+            for share, sigma in lobes(protocol):
+                wy, wx = gaussian(cut.y - dy, source.y, sigma), gaussian(cut.x - dx, source.x, sigma)
+                out[k] += np.float32(share / len(moves)) * (wy @ plane @ wx.T)
+    return window, out * volume
 
 
 def lobes(protocol: Protocol) -> tuple[tuple[float, float], ...]:
@@ -158,18 +172,3 @@ def slice_profile(at: NDArray[np.floating], source: NDArray[np.floating], width_
     return np.asarray(
         (erf((d + width_mm / 2) / soft) - erf((d - width_mm / 2) / soft)) / (2 * width_mm), dtype=np.float32
     )
-
-
-def _smear(rest: F32, swing_mm: NDArray[np.float64]) -> F32:
-    """Average the deposit over a short curved path; the sum is kept."""
-    travel = float(np.linalg.norm(swing_mm))
-    if travel < FINE_STEP_MM:
-        return rest
-    count = int(np.clip(np.ceil(travel / 0.6), 2, 12))
-    out = np.zeros_like(rest)
-    aside = np.roll(swing_mm, 1) * 0.15
-    for t in np.linspace(-0.5, 0.5, count):
-        offset = swing_mm * t + aside * (4 * t * t - 0.5)
-        shift = [int(v) for v in np.rint(offset / FINE_STEP_MM)]
-        out += np.roll(rest, shift, axis=(0, 1, 2))
-    return out / np.float32(count)

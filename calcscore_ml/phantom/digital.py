@@ -13,15 +13,17 @@ from calcscore_ml.geometry import Geometry
 from calcscore_ml.phantom.acquisition import blur, noise, streaks
 from calcscore_ml.phantom.calcification import draw_coronary_calcium
 from calcscore_ml.phantom.canvas import F32, FAR_MM, Grid, lerp_matrix
-from calcscore_ml.phantom.coronaries import build_coronaries, paint_coronaries
+from calcscore_ml.phantom.coronaries import Branch, build_coronaries, paint_coronaries
 from calcscore_ml.phantom.deposits import Deposit, excess, sample
 from calcscore_ml.phantom.heart import Heart, build_heart, heart_grid, heart_layers, mediastinum, pericardium
 from calcscore_ml.phantom.lookalikes import draw_lookalikes, paint_metal
 from calcscore_ml.phantom.lungs import paint_lung_vessels
+from calcscore_ml.phantom.motion import Motion, draw_motion
 from calcscore_ml.phantom.painter import render
 from calcscore_ml.phantom.patient import Patient, draw_patient
 from calcscore_ml.phantom.protocols import PROTOCOLS, Protocol, find_protocol
 from calcscore_ml.phantom.skeleton import flat_bone_layers, paint_ribs, spine_layers
+from calcscore_ml.phantom.take import PLAIN, Take
 from calcscore_ml.phantom.thorax import (
     abdomen_layers,
     build_thorax,
@@ -45,8 +47,8 @@ FINEST_PIXEL_MM = 0.88
 """Anatomy is painted on pixels at least about half this size; calcium always on its own finer grid."""
 
 LESION_COLUMNS = (
-    "lesion", "label", "artery", "place", "mass_mg", "volume_mm3", "density_mg_per_ml", "x_mm", "y_mm", "z_mm",
-    "voxels", "peak_excess_hu",
+    "lesion", "label", "artery", "segment", "place", "mass_mg", "volume_mm3", "density_mg_per_ml", "x_mm", "y_mm",
+    "z_mm", "voxels", "peak_excess_hu",
 )  # fmt: skip
 """Columns of the truth table."""
 
@@ -65,8 +67,8 @@ class DigitalScan:
     labels : (nz, ny, nx) array of uint8
         `Label` of every voxel that is at least `TRUTH_THRESHOLD_HU` because of a true lesion, 0 elsewhere. Read-only.
     lesions : DataFrame
-        One row per true lesion, visible or not: lesion, label, artery, place, mass_mg, volume_mm3, density_mg_per_ml,
-        x_mm, y_mm, z_mm (world, LPS), voxels (labelled ones), peak_excess_hu (without noise).
+        One row per true lesion, visible or not: lesion, label, artery, segment, place, mass_mg, volume_mm3,
+        density_mg_per_ml, x_mm, y_mm, z_mm (world, LPS), voxels (labelled ones), peak_excess_hu (without noise).
     heart_box_mm : (2, 3) array
         Corners of the box around the chambers, index x spacing along (z, y, x) [mm]. It may reach beyond the scan.
     origin_mm : (3,) array
@@ -86,7 +88,7 @@ class DigitalScan:
     protocol: Protocol
 
 
-def generate(seed: int, protocol: Protocol | str | None = None) -> DigitalScan:
+def generate(seed: int, protocol: Protocol | str | None = None, take: Take = PLAIN) -> DigitalScan:
     """Make a digital scan.
 
     Parameters
@@ -95,6 +97,8 @@ def generate(seed: int, protocol: Protocol | str | None = None) -> DigitalScan:
         Not negative. Same seed and protocol, same bits.
     protocol : Protocol, str or None
         How the patient is scanned; a name from `PROTOCOLS`; or None to draw one of those by their shares.
+    take : Take
+        Which of several scans of this patient.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def generate(seed: int, protocol: Protocol | str | None = None) -> DigitalScan:
         protocol = find_protocol(protocol)
     # One thread: sums in another order would change bits, and cohorts run one scan per core anyway.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _generate(patient, protocol)
+        return _generate(patient, protocol, take)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,21 +132,20 @@ class _Added:
     hu: F32
 
 
-def _generate(patient: Patient, protocol: Protocol) -> DigitalScan:
-    target, world = _place_grid(patient, protocol)
+def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
+    target, world = _place_grid(patient, protocol, take)
     heart = build_heart(patient)
-    clean, body, body_grid, metal = _paint(heart, protocol, target)
     branches = build_coronaries(heart)
-    deposits = draw_coronary_calcium(patient, branches, gated=protocol.gated) + draw_lookalikes(
-        heart, gated=protocol.gated
-    )
-    added = _add_calcium(clean, deposits, target, protocol)
+    motion = draw_motion(patient, protocol, take.repeat)
+    clean, body, body_grid, metal = _paint(heart, branches, protocol, target)
+    deposits = draw_coronary_calcium(patient, branches) + draw_lookalikes(heart) if take.calcium else []
+    added = _add_calcium(clean, deposits, target, protocol, motion)
     rays = streaks(patient.stream("streaks"), target, metal)
     if rays is not None:
         clean += rays
     root = np.asarray(patient.valve_mm) + np.array([8.0, 0.0, 0.0])
-    sd = float(patient.stream("dose").uniform(*protocol.noise_sd_hu)) * _size_effect(patient)
-    clean += noise(patient.stream("noise"), target, protocol, sd, body, body_grid, root)
+    sd = float(patient.stream("dose").uniform(*protocol.noise_sd_hu)) * _size_effect(patient) / np.sqrt(take.dose)
+    clean += noise(patient.stream("noise", take.repeat), target, protocol, sd, body, body_grid, root)
     if protocol.circular:
         _, y, x = target.mesh
         radius = 0.5 * (float(target.x[-1]) - float(target.x[0]))
@@ -157,8 +160,8 @@ def _generate(patient: Patient, protocol: Protocol) -> DigitalScan:
     return DigitalScan(scan, labels, table, heart.box - origin, origin, patient, protocol)
 
 
-def _place_grid(patient: Patient, protocol: Protocol) -> tuple[Grid, Geometry]:
-    rng = patient.stream("placement")
+def _place_grid(patient: Patient, protocol: Protocol, take: Take) -> tuple[Grid, Geometry]:
+    rng = patient.stream("placement", take.repeat if take.moved else 0)
     fov = float(rng.uniform(*protocol.fov_mm))
     pixel = fov / protocol.matrix
     if protocol.heart_centred:
@@ -175,7 +178,7 @@ def _place_grid(patient: Patient, protocol: Protocol) -> tuple[Grid, Geometry]:
 
 
 def _paint(
-    heart: Heart, protocol: Protocol, target: Grid
+    heart: Heart, branches: tuple[Branch, ...], protocol: Protocol, target: Grid
 ) -> tuple[F32, F32, Grid, list[tuple[NDArray[np.float64], float]]]:
     patient = heart.patient
     thick = protocol.slice_thickness_mm
@@ -192,7 +195,6 @@ def _paint(
     layers += spine_layers(patient, z_low - 4, z_high + 4) + flat_bone_layers(patient, z_low - 4, z_high + 4)
     fine = _fine_grid(target, protocol)
     volume = render(layers, fine)
-    branches = build_coronaries(heart)
     paint_lung_vessels(volume, fine, heart)
     paint_coronaries(volume, fine, heart, branches, 1.2 if protocol.gated else 2.6)
     paint_ribs(volume, fine, patient)
@@ -224,11 +226,11 @@ def _onto(values: F32, source: Grid, target: Grid) -> F32:
     return out
 
 
-def _add_calcium(clean: F32, deposits: list[Deposit], target: Grid, protocol: Protocol) -> list[_Added]:
+def _add_calcium(clean: F32, deposits: list[Deposit], target: Grid, protocol: Protocol, motion: Motion) -> list[_Added]:
     added = []
     for deposit in deposits:
         sampled = sample(deposit)
-        window, hu = excess(sampled, target, protocol)
+        window, hu = excess(sampled, target, protocol, motion.path_of(deposit.label))
         if hu.size == 0 or float(hu.max()) < 0.5:
             continue  # above or below the slices
         clean[window] += hu
@@ -261,7 +263,9 @@ def _lesion_table(added: list[_Added], voxels: list[int], origin: NDArray[np.flo
         artery = label.name if label.is_coronary else ""
         size = (one.mass_mg, one.volume_mm3, one.deposit.density_mg_per_ml)
         where = (float(x), float(y), float(z))
-        rows.append((k, int(label), artery, one.deposit.place, *size, *where, count, float(one.hu.max())))
+        rows.append(
+            (k, int(label), artery, one.deposit.segment, one.deposit.place, *size, *where, count, float(one.hu.max()))
+        )
     return pd.DataFrame(rows, columns=list(LESION_COLUMNS))
 
 

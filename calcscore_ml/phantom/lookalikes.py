@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import Label
-from calcscore_ml.phantom.calcification import draw_swing, wall_frame
+from calcscore_ml.phantom.calcification import wall_frame
 from calcscore_ml.phantom.canvas import F32, Ellipsoid, Grid, Tube, path, zyx
 from calcscore_ml.phantom.coronaries import LEFT_MAIN, RCA
 from calcscore_ml.phantom.deposits import Deposit
@@ -27,13 +27,13 @@ MITRAL_RADIUS_MM = 17.0
 """Radius of the mitral annulus."""
 
 
-def draw_lookalikes(heart: Heart, *, gated: bool) -> list[Deposit]:
+def draw_lookalikes(heart: Heart) -> list[Deposit]:
     """Draw a patient's calcium outside the coronary arteries."""
     patient = heart.patient
-    deposits = _aorta(heart, patient.stream("aortic calcium"), gated)
-    deposits += _aortic_valve(heart, patient.stream("aortic valve calcium"), gated)
-    deposits += _mitral_annulus(heart, patient.stream("mitral calcium"), gated)
-    deposits += _elsewhere(heart, patient.stream("other calcium"), gated)
+    deposits = _aorta(heart, patient.stream("aortic calcium"))
+    deposits += _aortic_valve(heart, patient.stream("aortic valve calcium"))
+    deposits += _mitral_annulus(heart, patient.stream("mitral calcium"))
+    deposits += _elsewhere(heart, patient.stream("other calcium"))
     return deposits
 
 
@@ -114,7 +114,7 @@ def _density(rng: np.random.Generator) -> float:
     return float(np.clip(rng.lognormal(np.log(380), 0.4), 140, 1200))
 
 
-def _aorta(heart: Heart, rng: np.random.Generator, gated: bool) -> list[Deposit]:
+def _aorta(heart: Heart, rng: np.random.Generator) -> list[Deposit]:
     age = heart.patient.age_years
     atheroma = float(np.clip((age - 48) / 35 + rng.normal(0, 0.22), 0.02, 1.1))
     mean = {
@@ -133,26 +133,22 @@ def _aorta(heart: Heart, rng: np.random.Generator, gated: bool) -> list[Deposit]
             long_mm, wide_mm = (float(np.clip(v, 0.8, 14)) for v in size)
             thick = float(np.clip(rng.lognormal(np.log(1.25), 0.3), 0.6, 2.6))
             centres, radii = _patch(rng, vessel, index, float(rng.uniform(0, 2 * np.pi)), long_mm, wide_mm, thick)
-            still = gated or name != "ascending aorta"
-            swing = draw_swing(rng, Label.AORTA, gated=still)
-            deposits.append(Deposit(Label.AORTA, name, centres, radii, _density(rng), swing))
+            deposits.append(Deposit(Label.AORTA, name, centres, radii, _density(rng)))
     for ostium in (LEFT_MAIN[0], RCA[0]):
         if rng.random() < OSTIAL_ODDS * atheroma:
             # Calcium of the wall at a coronary origin: where readers disagree.
             count = int(rng.integers(2, 8))
             walk = np.cumsum(rng.normal(0, 0.7, (count, 3)) * [1, 1, 1.6], axis=0)
             radii = rng.uniform(0.5, 1.2, count)
-            swing = draw_swing(rng, Label.AORTA, gated=gated)
             centres = heart.place(np.asarray(ostium) * [0.95, 0.95, 1.0] + walk - walk[count // 2])
-            deposits.append(Deposit(Label.AORTA, "coronary ostium", centres, radii, _density(rng), swing))
+            deposits.append(Deposit(Label.AORTA, "coronary ostium", centres, radii, _density(rng)))
     return deposits
 
 
-def _aortic_valve(heart: Heart, rng: np.random.Generator, gated: bool) -> list[Deposit]:
+def _aortic_valve(heart: Heart, rng: np.random.Generator) -> list[Deposit]:
     age = heart.patient.age_years
     if rng.random() > 0.06 + 0.5 / (1 + np.exp(-(age - 74) / 6)):
         return []
-    swing = draw_swing(rng, Label.AORTIC_VALVE, gated=gated)
     burden = float(np.clip(rng.lognormal(np.log(2.5), 0.9), 1, 26))
     ring = heart.patient.aorta_radius_mm * 0.85
     deposits = []
@@ -164,11 +160,11 @@ def _aortic_valve(heart: Heart, rng: np.random.Generator, gated: bool) -> list[D
         walk = np.cumsum(rng.normal(0, 0.9, (count, 3)) * [1, 1, 1.2], axis=0)
         radii = np.clip(rng.lognormal(np.log(0.85), 0.35, count), 0.4, 2.4)
         centres = heart.place(first + walk - walk[0])
-        deposits.append(Deposit(Label.AORTIC_VALVE, "aortic valve", centres, radii, _density(rng), swing))
+        deposits.append(Deposit(Label.AORTIC_VALVE, "aortic valve", centres, radii, _density(rng)))
     return deposits
 
 
-def _mitral_annulus(heart: Heart, rng: np.random.Generator, gated: bool) -> list[Deposit]:
+def _mitral_annulus(heart: Heart, rng: np.random.Generator) -> list[Deposit]:
     patient = heart.patient
     odds = (0.02 if patient.is_male else 0.035) + 0.28 / (1 + np.exp(-(patient.age_years - 78) / 6))
     if rng.random() > odds:
@@ -177,7 +173,6 @@ def _mitral_annulus(heart: Heart, rng: np.random.Generator, gated: bool) -> list
     u = np.array([0, 0, 1.0]) - axis * axis[2]
     u /= np.linalg.norm(u)
     v = np.cross(axis, u)
-    swing = draw_swing(rng, Label.MITRAL_VALVE, gated=gated)
     middle = float(np.arctan2(v @ [0.35, 0.9, -0.2], u @ [0.35, 0.9, -0.2]))  # the posterior leaflet's side
     deposits = []
     for _ in range(int(rng.integers(1, 5))):
@@ -190,17 +185,16 @@ def _mitral_annulus(heart: Heart, rng: np.random.Generator, gated: bool) -> list
         points = np.asarray(MITRAL_CENTRE) + ring[:, None] * (np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v)
         centres = heart.place(points + rng.normal(0, 0.5, points.shape))
         radii = np.clip(thick * rng.normal(1, 0.25, count), 0.4, 4.5)
-        deposits.append(Deposit(Label.MITRAL_VALVE, "mitral annulus", centres, radii, _density(rng), swing))
+        deposits.append(Deposit(Label.MITRAL_VALVE, "mitral annulus", centres, radii, _density(rng)))
     return deposits
 
 
-def _elsewhere(heart: Heart, rng: np.random.Generator, gated: bool) -> list[Deposit]:
+def _elsewhere(heart: Heart, rng: np.random.Generator) -> list[Deposit]:
     patient, place = heart.patient, heart.place
     deposits: list[Deposit] = []
 
-    def add(where: str, centres: NDArray[np.float64], radii: NDArray[np.float64], still: bool = True) -> None:
-        swing = draw_swing(rng, Label.OTHER, gated=gated or still)
-        deposits.append(Deposit(Label.OTHER, where, centres, radii, _density(rng), swing))
+    def add(where: str, centres: NDArray[np.float64], radii: NDArray[np.float64]) -> None:
+        deposits.append(Deposit(Label.OTHER, where, centres, radii, _density(rng)))
 
     if rng.random() < 0.14:  # healed infection: hilar and subcarinal nodes
         sites = [(-48, 42, 30), (48, 50, 34), (4, 50, 44), (-18, 44, 58), (-52, 46, 8), (52, 60, 12)]
@@ -219,10 +213,10 @@ def _elsewhere(heart: Heart, rng: np.random.Generator, gated: bool) -> list[Depo
         walk = np.cumsum(rng.normal(0, 0.28, (count, 3)), axis=0) + rng.normal(size=3)
         unit = walk / np.linalg.norm(walk, axis=1, keepdims=True)
         axes = np.eye(3) if shape.axes is None else shape.axes
-        add("pericardium", shape.centre + (unit * (shape.semi + 3.5)) @ axes, rng.uniform(0.6, 1.6, count), still=False)
+        add("pericardium", shape.centre + (unit * (shape.semi + 3.5)) @ axes, rng.uniform(0.6, 1.6, count))
     if rng.random() < 0.03:  # tip of a papillary muscle
         at = place(np.array([46, rng.choice([-2.0, 8.0]), -38]) + rng.normal(0, 3, 3))
-        add("papillary muscle", at + rng.normal(0, 0.8, (2, 3)), rng.uniform(0.6, 1.4, 2), still=False)
+        add("papillary muscle", at + rng.normal(0, 0.8, (2, 3)), rng.uniform(0.6, 1.4, 2))
     for _ in range(rng.poisson(0.12)):  # granulomas of liver and spleen
         x = rng.choice([-70.0, 80.0])
         at = zyx((x + rng.normal(0, 15), rng.normal(-50, 20), patient.dome_mm - rng.uniform(25, 60)))

@@ -85,9 +85,12 @@ class Patient:
     dominance: str
     tissue: Tissue
 
-    def stream(self, purpose: str) -> np.random.Generator:
-        """Return the patient's own random numbers for one purpose, unaffected by what other purposes draw."""
-        return np.random.default_rng([self.seed, crc32(purpose.encode())])
+    def stream(self, purpose: str, repeat: int = 0) -> np.random.Generator:
+        """Return the patient's own random numbers for one purpose, unaffected by what other purposes draw.
+
+        `repeat` counts scans of the same patient: what belongs to the scan, not to the patient, is drawn with it.
+        """
+        return np.random.default_rng([self.seed, crc32(purpose.encode()), *([repeat] if repeat else [])])
 
     @property
     def is_male(self) -> bool:
