@@ -6,15 +6,14 @@ What a recipe does not say has the default given here, and the whole recipe is s
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from calcscore_features import FAMILIES, Settings
 from calcscore_ml.candidates import THRESHOLD_HU, threshold_for_kvp
-from calcscore_ml.errors import RecipeError
+from calcscore_ml.configs import Section, builtin_file, check, read_toml
 from calcscore_ml.referral.decision import CORONARY_THRESHOLD
 from calcscore_ml.referral.policy import ReferralPolicy
 from calcscore_ml.scores.risk import find_scheme
@@ -24,11 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CandidateSection(_Section):
+class CandidateSection(Section):
     """Which voxels become candidates; see `calcscore_ml.candidates.find_candidates`."""
 
     threshold_hu: Positive | Literal["by kvp"] = float(THRESHOLD_HU)
@@ -47,7 +42,7 @@ class CandidateSection(_Section):
         return threshold_for_kvp(kvp) if self.threshold_hu == "by kvp" else float(self.threshold_hu)
 
 
-class FeatureSection(_Section):
+class FeatureSection(Section):
     """Which features describe a candidate; see `calcscore_features.Settings`."""
 
     families: tuple[str, ...] = FAMILIES
@@ -73,7 +68,7 @@ class FeatureSection(_Section):
         )
 
 
-class ModelSection(_Section):
+class ModelSection(Section):
     """Which ensemble decides, and its parameters."""
 
     estimator: Literal["sequential_knn", "bagged_svm"] = "sequential_knn"
@@ -81,13 +76,13 @@ class ModelSection(_Section):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class DecisionSection(_Section):
+class DecisionSection(Section):
     """What counts before an expert has spoken; see `calcscore_ml.referral.decision.decide`."""
 
     coronary_threshold: Share = CORONARY_THRESHOLD
 
 
-class ScoreSection(_Section):
+class ScoreSection(Section):
     """How decided calcium becomes scores."""
 
     rule: str = DEFAULT_RULE
@@ -105,7 +100,7 @@ class ScoreSection(_Section):
         return find_scheme(name).name
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A whole recipe.
 
     Parameters
@@ -146,23 +141,12 @@ def read_recipe(path: Path | str) -> Recipe:
     RecipeError
         When the file is missing, is not TOML, or breaks a rule; the message names the key.
     """
-    file = Path(path)
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"a recipe must be a readable TOML file, got {error} in {file}") from error
-    return parse_recipe(content, str(file))
+    return parse_recipe(read_toml(path, "a recipe"), str(path))
 
 
 def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     """Check a recipe given as nested dictionaries; `where` is named in errors."""
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_say(e)}" for e in error.errors())
-        raise RecipeError(
-            f"a recipe may only hold known keys with values in range, got {problems} in {where}"
-        ) from error
+    return check(Recipe, content, "a recipe", where)
 
 
 def builtin_recipe(name: str = "default") -> Path:
@@ -173,16 +157,4 @@ def builtin_recipe(name: str = "default") -> Path:
     RecipeError
         When there is none of that name; the names are listed.
     """
-    here = Path(__file__).parent
-    folder = next(f for f in (here / "configs", here.parent / "configs") if f.is_dir())
-    file = folder / f"{name}.toml"
-    if not file.is_file():
-        known = ", ".join(sorted(f.stem for f in folder.glob("*.toml")))
-        raise RecipeError(f"a built-in recipe must be one of {known}; got {name!r}")
-    return file
-
-
-def _say(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
-    if error["type"] == "extra_forbidden":
-        return "no such key"
-    return f"{error['msg']} (got {error['input']!r})"
+    return builtin_file(name, "recipe")

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"calcscore_features"},
-    {"errors", "files", "anatomy", "geometry", "scan", "components", "manifest"},
+    {"errors", "files", "anatomy", "geometry", "scan", "components", "manifest", "configs"},
     {"io", "quality"},
     {"heart", "candidates"},
     {"table", "models"},
