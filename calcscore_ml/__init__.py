@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from calcscore_ml.manifest import read_manifest
     from calcscore_ml.models.bundle import load_bundle, save_bundle
     from calcscore_ml.models.default import default_model
-    from calcscore_ml.phantom import generate, write_cohort
+    from calcscore_ml.phantom import generate, read_cohort, write_cohort
     from calcscore_ml.pipeline import describe_scan, score_labelled, score_scan
     from calcscore_ml.recipe import parse_recipe, read_recipe
     from calcscore_ml.reports.html import scan_report
@@ -44,6 +44,7 @@ _HOMES: dict[str, str] = {
     "lesion_table": "training",
     "load_bundle": "models.bundle",
     "parse_recipe": "recipe",
+    "read_cohort": "phantom",
     "read_manifest": "manifest",
     "read_recipe": "recipe",
     "read_result": "result",
@@ -72,6 +73,7 @@ __all__ = [
     "lesion_table",
     "load_bundle",
     "parse_recipe",
+    "read_cohort",
     "read_manifest",
     "read_recipe",
     "read_result",

@@ -1,6 +1,6 @@
 """Build the model that comes with the package: digital cohort, training, evaluation, bundle.
 
-python scripts/build_default_model.py FOLDER_FOR_THE_COHORT [--recipe configs/default.toml]
+python scripts/build_default_model.py FOLDER_FOR_THE_COHORTS [--recipe configs/default.toml]
 
 Reproducible from the seed on one platform. An interrupted run goes on where it was.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 from calcscore_ml.assessment import assess_cohort
 from calcscore_ml.models.bundle import save_bundle
 from calcscore_ml.models.default import DEFAULT_FOLDER
-from calcscore_ml.phantom import write_cohort
+from calcscore_ml.phantom import read_cohort, write_cohort
 from calcscore_ml.recipe import read_recipe
 from calcscore_ml.reports.assessment import write_assessment
 from calcscore_ml.training import lesion_table, train
 
-COUNT, SEED = 240, 1
+TRAINED_ON, TESTED_ON = "default", "held_out"
 METRICS = (
     "lesion.sensitivity",
     "lesion.ppv",
@@ -33,24 +33,27 @@ METRICS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cohort", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--recipe", type=Path, default=Path("configs/default.toml"))
     parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     recipe = read_recipe(options.recipe)
-    rows = write_cohort(options.cohort, count=COUNT, seed=SEED, image_format="nifti", workers=options.workers)
-    learned = [row for row in rows if row.split != "test"]
-    held_out = [row for row in rows if row.split == "test"]
-    lesions = lesion_table(learned, recipe, cache=options.cohort / ".features", workers=options.workers)
-    made_by = f"`calcscore phantom --count {COUNT} --seed {SEED}`, splits train and calibrate"
-    text = f"{len(learned)} digital patients ({made_by})"
-    bundle = train(lesions, recipe, trained_on=text)
+    learned, held_out = (
+        write_cohort(options.folder / name, read_cohort(name), workers=options.workers)
+        for name in (TRAINED_ON, TESTED_ON)
+    )
+    lesions = lesion_table(learned, recipe, cache=options.folder / ".features", workers=options.workers)
+    bundle = train(lesions, recipe, trained_on=f"{len(learned)} digital patients (`calcscore phantom {TRAINED_ON}`)")
     found = assess_cohort(held_out, bundle, recipe, workers=options.workers, by="protocol")
-    write_assessment(options.cohort / f"evaluation-{recipe.name}", found, overwrite=True)
+    write_assessment(options.folder / f"evaluation-{recipe.name}", found, overwrite=True)
     print(found.automatic.to_text())
     known = {result.name: result.interval.value for result in found.automatic.results}
-    metrics = {f"{name}, {len(held_out)} held-out digital patients": known[name] for name in METRICS if name in known}
+    metrics = {
+        f"{name}, {len(held_out)} digital patients of {TESTED_ON}.toml": known[name]
+        for name in METRICS
+        if name in known
+    }
     print(save_bundle(options.output, replace(bundle, card=replace(bundle.card, metrics=metrics)), overwrite=True))
 
 

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 WORKERS = "2"
-PATIENTS = "60"
 
 
 def calcscore(arguments: str) -> str:
@@ -28,7 +27,7 @@ def main(output: Path) -> None:
     start = time.monotonic()
     cohort, model = shlex.quote(str(output / "cohort")), shlex.quote(str(output / "model"))
     results = shlex.quote(str(output / "results"))
-    calcscore(f"phantom {cohort} --count {PATIENTS} --seed 2026 --workers {WORKERS}")
+    calcscore(f"phantom demo -o {cohort} --workers {WORKERS}")
     calcscore(f"train {cohort}/data_manifest.csv -o {model} --overwrite --workers {WORKERS}")
     calcscore(
         f"evaluate {cohort}/data_manifest.csv --model {model} -o {output}/evaluation --overwrite --workers {WORKERS}"

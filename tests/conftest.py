@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.models.bundle import save_bundle
-from calcscore_ml.phantom import Protocol, write_cohort
+from calcscore_ml.phantom import Cohort, Protocol, write_cohort
 from calcscore_ml.recipe import parse_recipe
 from calcscore_ml.training import lesion_table, train
 
@@ -32,7 +32,7 @@ SMALL = Protocol(
 def cohort(tmp_path_factory):
     """A small digital cohort on disk: its manifest's path."""
     folder = tmp_path_factory.mktemp("cohort")
-    write_cohort(folder, count=16, seed=11, protocols=(SMALL,), image_format="nifti")
+    write_cohort(folder, Cohort(count=16, seed=11, protocols=(SMALL,), image_format="nifti"))
     return folder / "data_manifest.csv"
 
 

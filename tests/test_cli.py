@@ -112,8 +112,9 @@ def test_results_are_named_by_fingerprint_and_kept(cohort, model, tmp_path):
         (["score", LUNG, "--rod", "1,2,3"], "go together"),
         (["explain", "no-such-result"], "calcscore score"),
         (["train", "no-such.csv"], "manifest"),
-        (["phantom", "out", "--format", "jpeg"], "dicom or nifti"),
-        (["phantom", "out", "--protocol", "mri"], "protocol"),
+        (["phantom", "--format", "jpeg"], "dicom or nifti"),
+        (["phantom", "--protocol", "mri"], "protocol"),
+        (["phantom", "nowhere"], "held_out"),
     ],
 )
 def test_wrong_use_says_what_to_do(arguments, words):
@@ -146,6 +147,7 @@ def test_train_and_evaluate_end_to_end(cohort, tmp_path):
 
 def test_phantom_writes_a_cohort_that_reads_back(tmp_path):
     """A digital scan written as DICOM is a scan like any other."""
-    told = json.loads(run("phantom", tmp_path / "c", "-n", 1, "--seed", 3, "--protocol", "gated-3mm", "--json").stdout)
+    one = ("-n", 1, "--seed", 3, "--protocol", "gated-3mm", "--format", "dicom")
+    told = json.loads(run("phantom", "-o", tmp_path / "c", *one, "--json").stdout)
     (row,) = read_manifest(told["manifest"])
     assert read_scan(row.image).hu.shape[1:] == (512, 512)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,37 +13,62 @@ from calcscore_ml.cli.console import command, emit, progress, screen, table
 
 @command
 def phantom(
-    output: Annotated[Path, typer.Argument(help="Folder to write: scans, labels, truth and data_manifest.csv.")],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of digital patients.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")] = 0,
+    cohort: Annotated[
+        str, typer.Argument(help="A cohort that comes with the package (see --list), or a TOML file.")
+    ] = "default",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write; the cohort's name when not given.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, help="Number of patients, instead of the cohort's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Other patients: a seed instead of the cohort's.")] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="Only these protocols; give it again for more.")] = None,
-    image_format: Annotated[str, typer.Option("--format", help="dicom or nifti.")] = "dicom",
+    image_format: Annotated[
+        str | None, typer.Option("--format", help="dicom or nifti, instead of the cohort's.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Scans at a time.")] = 1,
+    list_them: Annotated[bool, typer.Option("--list", help="List cohorts and protocols, and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on standard output.")] = False,
 ) -> None:
     """Generate chest CT scans of digital patients, with the truth about their calcium.
 
-    An interrupted run goes on where it was.
+    A cohort is a TOML file: count, seed, protocols, and several scans of each patient if wanted. An interrupted run
+    goes on where it was; the same seed gives the same scans whatever the number of workers.
 
-    Example: `calcscore phantom cohort --count 50 --seed 1 --workers 2`
+    Examples: `calcscore phantom default --count 50 -o cohort --workers 2`, `calcscore phantom rescans -o rescans`
     """
-    from calcscore_ml.phantom import write_cohort
+    from calcscore_ml.phantom import find_protocol, read_cohort, write_cohort
 
-    if image_format not in ("dicom", "nifti"):
+    if list_them:
+        _list(as_json)
+        return
+    if image_format not in (None, "dicom", "nifti"):
         raise typer.BadParameter(f"--format is dicom or nifti, got {image_format!r}")
-    with progress("digital patients", count) as step:
-        rows = write_cohort(
-            output,
-            count=count,
-            seed=seed,
-            protocols=tuple(protocol or ()),
-            image_format=image_format,
-            workers=workers,
-            progress=step,
-        )
+    plan = read_cohort(cohort)
+    chosen = tuple(find_protocol(name) for name in protocol) if protocol else None
+    changes: dict[str, Any] = {"count": count, "seed": seed, "image_format": image_format, "protocols": chosen}
+    plan = replace(plan, **{key: value for key, value in changes.items() if value is not None})
+    folder = output or Path(Path(cohort).stem)
+    with progress("digital scans", plan.count * len(plan.takes)) as step:
+        rows = write_cohort(folder, plan, workers=workers, progress=step)
+    manifest, truth = folder / "data_manifest.csv", folder / "truth.csv"
     if as_json:
-        emit({"manifest": str(output / "data_manifest.csv"), "scans": [r.scan_id for r in rows]})
+        emit({"manifest": str(manifest), "truth": str(truth), "scans": [r.scan_id for r in rows]})
         return
     splits = sorted({r.split for r in rows})
     table("Digital cohort", ("split", "scans"), [(s or "-", sum(r.split == s for r in rows)) for s in splits])
-    screen.print(f"manifest: {output / 'data_manifest.csv'}")
+    screen.print(f"manifest: {manifest}\ntruth, a row per lesion: {truth}")
+
+
+def _list(as_json: bool) -> None:
+    from calcscore_ml.phantom import PROTOCOLS, cohort_names, read_cohort
+
+    cohorts = {name: read_cohort(name) for name in cohort_names()}
+    if as_json:
+        emit({"cohorts": {n: c.description for n, c in cohorts.items()}, "protocols": [p.name for p in PROTOCOLS]})
+        return
+    columns = ("cohort", "patients", "scans of each", "what it is")
+    table("Cohorts", columns, [(n, c.count, len(c.takes), c.description) for n, c in cohorts.items()])
+    rows = [(p.name, p.kvp, p.slice_thickness_mm, p.kernel.name, p.share) for p in PROTOCOLS]
+    table("Protocols", ("protocol", "kV", "slice [mm]", "kernel", "share"), [tuple(row) for row in rows])

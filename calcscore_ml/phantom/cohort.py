@@ -1,17 +1,21 @@
 """A folder of digital scans with their truth and a manifest.
 
 Every scan is one folder, written whole or not at all: ``image`` (DICOM) or ``image.nii.gz``, ``labels.nii.gz``,
-``lesions.csv`` and ``truth.json``. An interrupted run goes on with the scans that are missing.
+``lesions.csv`` and ``truth.json``. An interrupted run goes on with the scans that are missing. When all are there,
+``truth.csv`` gathers the lesions of all scans and ``data_manifest.csv`` lists the scans.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 
 from calcscore_ml.errors import RecipeError, ResultError
@@ -20,14 +24,16 @@ from calcscore_ml.io.dicom_write import write_dicom
 from calcscore_ml.io.labels import write_labels
 from calcscore_ml.io.volumes import write_volume
 from calcscore_ml.manifest import ManifestRow, Split, content_sha256, write_manifest
-from calcscore_ml.phantom.digital import DigitalScan, generate
-from calcscore_ml.phantom.protocols import PROTOCOLS, Protocol, find_protocol
+from calcscore_ml.phantom.digital import GENERATION, DigitalScan, generate
+from calcscore_ml.phantom.plan import Cohort, ImageFormat
+from calcscore_ml.phantom.protocols import Protocol
+from calcscore_ml.phantom.take import Take
 
 MANIFEST_NAME = "data_manifest.csv"
 """The cohort's manifest, beside the scans."""
 
-SPLIT_CYCLE: tuple[Split, ...] = ("train", "train", "test", "train", "calibrate")
-"""Splits of successive patients: 60 % to train, 20 % to calibrate, 20 % to test."""
+TRUTH_NAME = "truth.csv"
+"""A row per lesion of the cohort, beside the scans: scan_id and the columns of `DigitalScan.lesions`."""
 
 LARGEST_SEED = 2**31
 """Patients' seeds are below this."""
@@ -38,30 +44,21 @@ LICENCE = "CC0-1.0"
 
 def write_cohort(
     folder: Path | str,
+    cohort: Cohort,
     *,
-    count: int,
-    seed: int,
-    protocols: Sequence[Protocol | str] = (),
-    image_format: Literal["dicom", "nifti"] | str = "dicom",
     workers: int = 1,
     progress: Callable[[], object] | None = None,
 ) -> tuple[ManifestRow, ...]:
-    """Write digital patients, one scan each, and their manifest.
+    """Write the scans of a digital cohort, their truth and their manifest.
 
     Parameters
     ----------
     folder : path
         Made when missing. Scans of the same cohort already there are kept.
-    count : int
-        Number of patients. A larger cohort of the same seed begins with the smaller one.
-    seed : int
-        Same seed, same cohort, whatever the number of workers.
-    protocols : sequence of Protocol or str
-        Those to draw from, by their shares; all of `PROTOCOLS` when empty.
-    image_format : {'dicom', 'nifti'}
-        How images are written.
+    cohort : Cohort
+        What to write; see `read_cohort`.
     workers : int
-        Processes.
+        Processes. The scans do not depend on their number.
     progress : callable, optional
         Called after each scan.
 
@@ -73,31 +70,27 @@ def write_cohort(
     Raises
     ------
     RecipeError
-        When a protocol, the format or a number is not one of those allowed.
+        When `workers` is below 1.
     ResultError
-        When the folder holds scans of another cohort.
+        When the folder holds scans of another cohort, or of another version of the generator.
     """
-    if count < 1 or seed < 0 or workers < 1:
-        raise RecipeError(
-            f"count and workers must be at least 1 and seed at least 0, got {count}, {workers} and {seed}"
-        )
-    if image_format not in ("dicom", "nifti"):
-        raise RecipeError(f"a cohort's images are written as dicom or nifti, got {image_format!r}; choose one")
-    chosen = tuple(find_protocol(p) if isinstance(p, str) else p for p in protocols) or PROTOCOLS
+    if workers < 1:
+        raise RecipeError(f"workers must be at least 1, got {workers}")
     folder = Path(folder)
-    jobs = (delayed(_write_scan)(folder, seed, index, chosen, image_format) for index in range(count))
+    jobs = (delayed(_write_scan)(folder, cohort, index, take) for index in range(cohort.count) for take in cohort.takes)
     rows: list[ManifestRow] = []
     for row in Parallel(n_jobs=workers, return_as="generator_unordered")(jobs):
         rows.append(row)
         if progress is not None:
             progress()
     rows.sort(key=lambda row: row.scan_id)
+    write_text(folder / TRUTH_NAME, _gather(rows), overwrite=True)
     write_manifest(rows, folder / MANIFEST_NAME, overwrite=True)
     return tuple(rows)
 
 
 def write_digital_scan(
-    digital: DigitalScan, folder: Path | str, *, scan_id: str, image_format: Literal["dicom", "nifti"] | str = "dicom"
+    digital: DigitalScan, folder: Path | str, *, scan_id: str, image_format: ImageFormat = "dicom"
 ) -> Path:
     """Write one digital scan with its truth into a new folder, whole or not at all.
 
@@ -123,9 +116,8 @@ def write_digital_scan(
         digital.lesions.to_csv(beside / "lesions.csv", index=False, float_format="%.6g", lineterminator="\n")
         truth = {
             "scan_id": scan_id,
-            "patient_seed": digital.patient.seed,
+            **_identity(digital.patient.seed, digital.protocol, digital.take, image_format),
             "protocol": digital.protocol.name,
-            "image_format": image_format,
             "sha256": content_sha256(image),
             "heart_box_mm": np.round(digital.heart_box_mm, 3).tolist(),
             "age_years": digital.patient.age_years,
@@ -135,34 +127,61 @@ def write_digital_scan(
     return folder
 
 
-def _write_scan(folder: Path, seed: int, index: int, protocols: tuple[Protocol, ...], image_format: str) -> ManifestRow:
-    rng = np.random.default_rng([seed, index])
+def _write_scan(folder: Path, cohort: Cohort, index: int, take: Take) -> ManifestRow:
+    rng = np.random.default_rng([cohort.seed, index])
     patient_seed = int(rng.integers(LARGEST_SEED))
-    shares = np.array([p.share for p in protocols])
-    protocol = protocols[int(rng.choice(len(protocols), p=shares / shares.sum()))]
-    scan_id = f"digital-{seed}-{index:04d}"
+    shares = np.array([p.share for p in cohort.protocols])
+    protocol = cohort.protocols[int(rng.choice(len(cohort.protocols), p=shares / shares.sum()))]
+    patient_id = f"{cohort.name}-{cohort.seed}-{index:04d}"
+    scan_id = f"{patient_id}-{take.name}" if take.name else patient_id
     home = folder / scan_id
     if not (home / "truth.json").exists():
-        write_digital_scan(generate(patient_seed, protocol), home, scan_id=scan_id, image_format=image_format)
+        digital = generate(patient_seed, protocol, take)
+        write_digital_scan(digital, home, scan_id=scan_id, image_format=cohort.image_format)
     truth = json.loads((home / "truth.json").read_text(encoding="utf-8"))
-    wanted = {"patient_seed": patient_seed, "protocol": protocol.name, "image_format": image_format}
+    wanted = _identity(patient_seed, take.vary(protocol), take, cohort.image_format)
     found = {key: truth.get(key) for key in wanted}
     if found != wanted:
         raise ResultError(
-            f"scans of one cohort share seed, protocols and format; {home} holds {found} instead of {wanted}; choose "
-            "another folder"
+            f"scans of one cohort share seed, protocols, takes, format and generator; {home} holds {found} instead of "
+            f"{wanted}; choose another folder"
         )
     return ManifestRow(
         scan_id=scan_id,
-        patient_id=scan_id,
-        split=SPLIT_CYCLE[index % len(SPLIT_CYCLE)],
-        image=home / _image_name(image_format),
+        patient_id=patient_id,
+        split=_split(cohort, index),
+        image=home / _image_name(cohort.image_format),
         labels=home / "labels.nii.gz",
         protocol=protocol.name,
         source="calcscore-ml digital cohort",
         licence=LICENCE,
         sha256=str(truth["sha256"]),
     )
+
+
+def _split(cohort: Cohort, index: int) -> Split:
+    return cohort.splits[index % len(cohort.splits)]
+
+
+def _identity(patient_seed: int, protocol: Protocol, take: Take, image_format: str) -> dict[str, Any]:
+    """What makes two digital scans the same scan."""
+    plan = json.dumps([asdict(protocol), asdict(take)], sort_keys=True)
+    return {
+        "patient_seed": patient_seed,
+        "plan": hashlib.sha256(plan.encode()).hexdigest()[:16],
+        "generation": GENERATION,
+        "image_format": image_format,
+    }
+
+
+def _gather(rows: list[ManifestRow]) -> str:
+    tables = []
+    for row in rows:
+        assert row.labels is not None
+        lesions = pd.read_csv(row.labels.with_name("lesions.csv"), dtype=str, keep_default_na=False)
+        lesions.insert(0, "scan_id", row.scan_id)
+        tables.append(lesions)
+    return str(pd.concat(tables, ignore_index=True).to_csv(index=False, lineterminator="\n"))
 
 
 def _image_name(image_format: str) -> str:

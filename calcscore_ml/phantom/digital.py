@@ -34,6 +34,9 @@ from calcscore_ml.phantom.thorax import (
 )
 from calcscore_ml.scan import OUTSIDE_HU, Acquisition, Scan
 
+GENERATION = 2
+"""Counts changes of the generator that change its scans; cohorts of different generations are not mixed."""
+
 TRUTH_THRESHOLD_HU = 130
 """A labelled voxel has at least this HU in the noisy scan: the threshold of calcium scoring."""
 
@@ -77,6 +80,8 @@ class DigitalScan:
         Whose scan it is.
     protocol : Protocol
         How it was made.
+    take : Take
+        Which of several scans of the patient.
     """
 
     scan: Scan
@@ -86,6 +91,7 @@ class DigitalScan:
     origin_mm: NDArray[np.float64]
     patient: Patient
     protocol: Protocol
+    take: Take = PLAIN
 
 
 def generate(seed: int, protocol: Protocol | str | None = None, take: Take = PLAIN) -> DigitalScan:
@@ -119,7 +125,7 @@ def generate(seed: int, protocol: Protocol | str | None = None, take: Take = PLA
         protocol = find_protocol(protocol)
     # One thread: sums in another order would change bits, and cohorts run one scan per core anyway.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _generate(patient, protocol, take)
+        return _generate(patient, take.vary(protocol), take)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +151,7 @@ def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
         clean += rays
     root = np.asarray(patient.valve_mm) + np.array([8.0, 0.0, 0.0])
     sd = float(patient.stream("dose").uniform(*protocol.noise_sd_hu)) * _size_effect(patient) / np.sqrt(take.dose)
-    clean += noise(patient.stream("noise", take.repeat), target, protocol, sd, body, body_grid, root)
+    clean += noise(patient.stream(f"noise {protocol.slice_thickness_mm:g} {protocol.slice_spacing_mm:g}", take.repeat), target, protocol, sd, body, body_grid, root)
     if protocol.circular:
         _, y, x = target.mesh
         radius = 0.5 * (float(target.x[-1]) - float(target.x[0]))
@@ -157,7 +163,7 @@ def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
     origin = np.array([target.z[0], target.y[0], target.x[0]], dtype=np.float64)
     labels.flags.writeable = False
     table = _lesion_table(added, voxels, origin, world)
-    return DigitalScan(scan, labels, table, heart.box - origin, origin, patient, protocol)
+    return DigitalScan(scan, labels, table, heart.box - origin, origin, patient, protocol, take)
 
 
 def _place_grid(patient: Patient, protocol: Protocol, take: Take) -> tuple[Grid, Geometry]:

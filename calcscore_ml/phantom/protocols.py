@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from calcscore_ml.errors import RecipeError
 
 
@@ -34,6 +36,9 @@ CALCIUM = Kernel("calcium", 0.52)
 """Kernel of calcium scoring: full width at half maximum 1.2 mm, no overshoot (our choice)."""
 MEDIUM = Kernel("medium", 0.44, 0.25)
 """Sharper mediastinal kernel with slight overshoot (our choice)."""
+
+KERNELS: tuple[Kernel, ...] = (SOFT, CALCIUM, MEDIUM)
+"""All kernels, by which series of the same exposure may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +136,28 @@ def find_protocol(name: str) -> Protocol:
             return protocol
     known = ", ".join(p.name for p in PROTOCOLS)
     raise RecipeError(f"a protocol must be one of {known}; got {name!r}")
+
+
+def find_kernel(name: str) -> Kernel:
+    """Return the kernel of that name.
+
+    Raises
+    ------
+    RecipeError
+        When there is none; the message lists those there are.
+
+    >>> find_kernel("soft").sigma_mm
+    0.62
+    """
+    for kernel in KERNELS:
+        if kernel.name == name:
+            return kernel
+    known = ", ".join(k.name for k in KERNELS)
+    raise RecipeError(f"a kernel must be one of {known}; got {name!r}")
+
+
+def noise_factor(protocol: Protocol, other: Protocol) -> float:
+    """Return how many times noisier `other` is at the same tube current."""
+    return float(np.sqrt(protocol.slice_thickness_mm / other.slice_thickness_mm)) * float(
+        (protocol.kernel.sigma_mm / other.kernel.sigma_mm) ** 1.5
+    )
