@@ -8,6 +8,8 @@ extra noise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -26,11 +28,20 @@ WATER_PER_MM = 0.0195
 DOSE_MODULATION = 0.45
 """Share of the attenuation's effect on noise that the tube current makes up for (our choice)."""
 
+SPINE_FRONT_MM = -22.0
+"""Steps between slabs move what lies in front of this, fading over 12 mm."""
+
+Steps = Callable[[float], NDArray[np.float64]]
+"""Height of a slice [mm] -> displacement (z, y, x) [mm]."""
+
+ITERATIVE_CORNER = 0.35
+"""Frequency [1/mm] at which iterative reconstruction of strength 1 halves the noise's amplitude (our choice)."""
+
 SLICE_MIXING = 0.18
 """Weight of each neighbouring slice's noise: helical interpolation overlaps (our choice)."""
 
 
-def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol) -> F32:
+def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol, steps: Steps | None = None) -> F32:
     """See painted anatomy through the slice profile and the point spread.
 
     Parameters
@@ -41,27 +52,45 @@ def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol) -> F32:
         Of the anatomy and of the scan.
     protocol : Protocol
         Thickness and kernel.
+    steps : callable, optional
+        Displacement (z, y, x) [mm] of everything in front of the spine, by height of the slice.
 
     Returns
     -------
     (nz, ny, nx) array of float32
         HU without noise.
     """
-    through = slice_profile(target.z, source.z, protocol.slice_thickness_mm)
-    through /= through.sum(axis=1, keepdims=True)
+    out = np.empty(target.shape, dtype=np.float32)
+    front = np.clip((SPINE_FRONT_MM - target.y) / 12, 0, 1)[:, None].astype(np.float32)
+    resting = _matrices(source, target, protocol, (0.0, 0.0))
+    for k, z in enumerate(target.z):
+        step = (0.0, 0.0, 0.0) if steps is None else tuple(map(float, steps(float(z))))
+        out[k] = _plane(fine, source, float(z), protocol, resting)
+        if any(step):
+            moved = _plane(fine, source, float(z) - step[0], protocol, _matrices(source, target, protocol, step[1:]))
+            out[k] += front * (moved - out[k])
+    return out
+
+
+def _matrices(
+    source: Grid, target: Grid, protocol: Protocol, shift: tuple[float, ...]
+) -> list[tuple[np.float32, F32, F32]]:
     pixel = float(source.x[1] - source.x[0])
     matrices = []
     for share, sigma in lobes(protocol):
         # The painter's soft edge already blurs by a pixel's box.
         left = float(np.sqrt(max(sigma**2 - pixel**2 / 12, (0.32 * pixel) ** 2)))
-        wy, wx = gaussian(target.y, source.y, left), gaussian(target.x, source.x, left)
+        wy, wx = gaussian(target.y - shift[0], source.y, left), gaussian(target.x - shift[1], source.x, left)
         matrices.append((np.float32(share), wy / wy.sum(axis=1, keepdims=True), (wx / wx.sum(axis=1, keepdims=True)).T))
-    out = np.empty(target.shape, dtype=np.float32)
-    for k, weights in enumerate(through):
-        used = np.flatnonzero(weights > 1e-4)
-        plane = np.tensordot(weights[used], fine[used[0] : used[-1] + 1], axes=(0, 0))
-        out[k] = sum(share * (wy @ plane @ wx) for share, wy, wx in matrices)
-    return out
+    return matrices
+
+
+def _plane(fine: F32, source: Grid, z: float, protocol: Protocol, matrices: list[tuple[np.float32, F32, F32]]) -> F32:
+    weights = slice_profile(np.array([z]), source.z, protocol.slice_thickness_mm)[0]
+    weights /= weights.sum()
+    used = np.flatnonzero(weights > 1e-4)
+    plane = np.tensordot(weights[used], fine[used[0] : used[-1] + 1], axes=(0, 0))
+    return np.asarray(sum(share * (wy @ plane @ wx) for share, wy, wx in matrices), dtype=np.float32)
 
 
 def noise(
@@ -154,7 +183,7 @@ def _sector_filters(ny: int, nx: int, pixel: float, protocol: Protocol) -> NDArr
     fy, fx = fft.fftfreq(ny, pixel)[:, None], fft.rfftfreq(nx, pixel)[None, :]
     f = np.hypot(fy, fx)
     transfer = sum(share * np.exp(-2 * (np.pi * sigma * f) ** 2) for share, sigma in lobes(protocol))
-    amplitude = np.sqrt(f + 0.004) * transfer
+    amplitude = np.sqrt(f + 0.004) * transfer / (1 + protocol.iterative * (f / ITERATIVE_CORNER) ** 2)
     angle = np.mod(np.arctan2(fy, fx), np.pi) / np.pi * SECTORS
     # The sectors' windows add up to one, so equal attenuation all around gives plain noise.
     windows = [np.clip(1 - np.abs((angle - j + SECTORS / 2) % SECTORS - SECTORS / 2), 0, 1) for j in range(SECTORS)]

@@ -123,7 +123,7 @@ def excess(
     window : tuple of slices
         Where in the scan.
     hu : array of float32
-        Excess there. Its integral is mass x `calcium_hu_per_mg_ml`.
+        Excess there. Its integral is mass x `calcium_gain`.
     """
     spread = 4.0 * protocol.kernel.sigma_mm * (2.0 if protocol.kernel.edge else 1.0)
     along = protocol.slice_thickness_mm * (0.5 + 3.5 * PROFILE_SOFTNESS)
@@ -138,7 +138,7 @@ def excess(
     out = np.zeros(cut.shape, dtype=np.float32)
     if min(cut.shape) == 0:
         return window, out
-    volume = np.float32(FINE_STEP_MM**3 * protocol.calcium_hu_per_mg_ml)
+    volume = np.float32(FINE_STEP_MM**3 * protocol.calcium_gain)
     for k, z in enumerate(cut.z):
         moves = places[window[0].start + k]
         through = slice_profile(z - moves[:, 0], source.z, protocol.slice_thickness_mm)

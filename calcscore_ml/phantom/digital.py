@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,28 +10,29 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.phantom.abdomen import abdomen_layers
 from calcscore_ml.phantom.acquisition import blur, noise, streaks
+from calcscore_ml.phantom.arms import arm_layers, arms_down
 from calcscore_ml.phantom.calcification import draw_coronary_calcium
 from calcscore_ml.phantom.canvas import F32, FAR_MM, Grid, lerp_matrix
 from calcscore_ml.phantom.coronaries import Branch, build_coronaries, paint_coronaries
+from calcscore_ml.phantom.couch import paint_clutter, paint_couch
 from calcscore_ml.phantom.deposits import Deposit, excess, sample
 from calcscore_ml.phantom.heart import Heart, build_heart, heart_grid, heart_layers, mediastinum, pericardium
 from calcscore_ml.phantom.lookalikes import draw_lookalikes, paint_metal
 from calcscore_ml.phantom.lungs import paint_lung_vessels
 from calcscore_ml.phantom.motion import Motion, draw_motion
-from calcscore_ml.phantom.painter import render
-from calcscore_ml.phantom.patient import Patient, draw_patient
+from calcscore_ml.phantom.painter import compact, render
+from calcscore_ml.phantom.patient import Patient, Tissue, draw_patient
+from calcscore_ml.phantom.projection import harden
 from calcscore_ml.phantom.protocols import PROTOCOLS, Protocol, find_protocol
-from calcscore_ml.phantom.skeleton import flat_bone_layers, paint_ribs, spine_layers
+from calcscore_ml.phantom.ribs import paint_ribs
+from calcscore_ml.phantom.skeleton import flat_bone_layers
+from calcscore_ml.phantom.spectrum import enhance, seen_at
+from calcscore_ml.phantom.spine import spine_layers
+from calcscore_ml.phantom.stents import draw_stents
 from calcscore_ml.phantom.take import PLAIN, Take
-from calcscore_ml.phantom.thorax import (
-    abdomen_layers,
-    build_thorax,
-    lung_layers,
-    midline_layers,
-    paint_table,
-    wall_layers,
-)
+from calcscore_ml.phantom.thorax import build_thorax, lung_layers, midline_layers, wall_layers
 from calcscore_ml.scan import OUTSIDE_HU, Acquisition, Scan
 
 GENERATION = 2
@@ -54,6 +55,9 @@ LESION_COLUMNS = (
     "z_mm", "voxels", "peak_excess_hu",
 )  # fmt: skip
 """Columns of the truth table."""
+
+WIDE_FOV_MM = 480.0
+"""Fields of view of radiotherapy, whose couches are foam, begin here (our choice)."""
 
 SUBSLICE_MM = 1.67
 """Largest distance between the sub-slices a slice is made of."""
@@ -140,18 +144,29 @@ class _Added:
 
 def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
     target, world = _place_grid(patient, protocol, take)
-    heart = build_heart(patient)
+    heart = build_heart(replace(patient, tissue=_seen(patient, protocol)))
     branches = build_coronaries(heart)
     motion = draw_motion(patient, protocol, take.repeat)
-    clean, body, body_grid, metal = _paint(heart, branches, protocol, target)
-    deposits = draw_coronary_calcium(patient, branches) + draw_lookalikes(heart) if take.calcium else []
+    clean, body, body_grid, metal = _paint(heart, branches, protocol, target, motion)
+    deposits: list[Deposit] = []
+    if take.calcium:
+        deposits = draw_coronary_calcium(patient, branches) + draw_stents(patient, branches) + draw_lookalikes(heart)
     added = _add_calcium(clean, deposits, target, protocol, motion)
     rays = streaks(patient.stream("streaks"), target, metal)
     if rays is not None:
         clean += rays
+    harden(patient.stream("starvation", take.repeat), clean, target, metal)
     root = np.asarray(patient.valve_mm) + np.array([8.0, 0.0, 0.0])
     sd = float(patient.stream("dose").uniform(*protocol.noise_sd_hu)) * _size_effect(patient) / np.sqrt(take.dose)
-    clean += noise(patient.stream(f"noise {protocol.slice_thickness_mm:g} {protocol.slice_spacing_mm:g}", take.repeat), target, protocol, sd, body, body_grid, root)
+    clean += noise(
+        patient.stream(f"noise {protocol.slice_thickness_mm:g} {protocol.slice_spacing_mm:g}", take.repeat),
+        target,
+        protocol,
+        sd,
+        body,
+        body_grid,
+        root,
+    )
     if protocol.circular:
         _, y, x = target.mesh
         radius = 0.5 * (float(target.x[-1]) - float(target.x[0]))
@@ -164,6 +179,13 @@ def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
     labels.flags.writeable = False
     table = _lesion_table(added, voxels, origin, world)
     return DigitalScan(scan, labels, table, heart.box - origin, origin, patient, protocol, take)
+
+
+def _seen(patient: Patient, protocol: Protocol) -> Tissue:
+    tissue = seen_at(patient.tissue, protocol.spectrum_factor)
+    if protocol.contrast is None:
+        return tissue
+    return enhance(tissue, protocol.contrast, patient.stream("contrast"), protocol.spectrum_factor)
 
 
 def _place_grid(patient: Patient, protocol: Protocol, take: Take) -> tuple[Grid, Geometry]:
@@ -184,7 +206,7 @@ def _place_grid(patient: Patient, protocol: Protocol, take: Take) -> tuple[Grid,
 
 
 def _paint(
-    heart: Heart, branches: tuple[Branch, ...], protocol: Protocol, target: Grid
+    heart: Heart, branches: tuple[Branch, ...], protocol: Protocol, target: Grid, motion: Motion
 ) -> tuple[F32, F32, Grid, list[tuple[NDArray[np.float64], float]]]:
     patient = heart.patient
     thick = protocol.slice_thickness_mm
@@ -194,21 +216,26 @@ def _paint(
     thorax = build_thorax(patient, z_low - 6, z_high + 6)
     sac = pericardium(heart, grid)
     between = mediastinum(heart, sac, grid, (thorax.gullet, *thorax.airways.values()))
-    layers = wall_layers(thorax) + lung_layers(thorax, _onto(between, grid, thorax.grid)) + abdomen_layers(thorax)
-    layers += heart_layers(heart, grid, sac, _onto(thorax.cavity, thorax.grid, grid), beat) + midline_layers(
-        thorax, grid
-    )
-    layers += spine_layers(patient, z_low - 4, z_high + 4) + flat_bone_layers(patient, z_low - 4, z_high + 4)
+    hanging = arms_down(patient, gated=protocol.gated)
+    layers = compact(arm_layers(patient, z_low - 4, z_high + 4)) if hanging else []
+    layers += compact(wall_layers(thorax))
+    layers += compact(lung_layers(thorax, _onto(between, grid, thorax.grid)))
+    layers += abdomen_layers(thorax)
+    layers += compact(heart_layers(heart, grid, sac, _onto(thorax.cavity, thorax.grid, grid), beat))
+    layers += compact(midline_layers(thorax, grid))
+    layers += compact(spine_layers(patient, z_low - 4, z_high + 4))
+    layers += compact(flat_bone_layers(patient, z_low - 4, z_high + 4, arms_hang=hanging))
     fine = _fine_grid(target, protocol)
     volume = render(layers, fine)
     paint_lung_vessels(volume, fine, heart)
     paint_coronaries(volume, fine, heart, branches, 1.2 if protocol.gated else 2.6)
     paint_ribs(volume, fine, patient)
-    paint_table(volume, fine, patient)
+    paint_couch(volume, fine, thorax, foam=min(protocol.fov_mm) >= WIDE_FOV_MM)
+    paint_clutter(volume, fine, thorax, gated=protocol.gated)
     metal = paint_metal(volume, fine, heart, gated=protocol.gated)
     heights = np.arange(z_low, z_high + 15, 15, dtype=np.float32)
     coarse = Grid(heights, np.arange(-290, 121, 6, dtype=np.float32), np.arange(-270, 271, 6, dtype=np.float32))
-    return blur(volume, fine, target, protocol), render(layers, coarse), coarse, metal
+    return blur(volume, fine, target, protocol, motion.step), render(layers, coarse), coarse, metal
 
 
 def _fine_grid(target: Grid, protocol: Protocol) -> Grid:
@@ -285,6 +312,7 @@ def _acquisition(patient: Patient, protocol: Protocol, target: Grid) -> Acquisit
         kvp=protocol.kvp,
         slice_thickness_mm=protocol.slice_thickness_mm,
         kernel=protocol.kernel.name,
+        contrast_agent=None if protocol.contrast is None else "iodine",
         manufacturer="calcscore-ml",
         model="digital phantom",
         ecg_gated=protocol.gated,

@@ -46,6 +46,12 @@ CHAMBERS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
 }
 """Centre, half-lengths, and whether the half-lengths run along the heart's own axes (else x, y, z)."""
 
+RIGHT_SIDE = (
+    "pulmonary trunk", "right pulmonary artery", "left pulmonary artery", "superior vena cava", "inferior vena cava",
+    "innominate vein",
+)  # fmt: skip
+"""Vessels that carry the blood of the right heart."""
+
 WALL_MM = 9.5
 """Thickness of the wall of the left ventricle."""
 
@@ -190,24 +196,28 @@ def heart_layers(heart: Heart, grid: Grid, sac: F32, cavity: F32, edge_mm: float
     left = field(grid, [heart.chambers["left ventricle"]], 14.0)
     room = cavity + np.float32(3.0)
     right, left = np.maximum(right, room), np.maximum(left, room)
-    atria = field(grid, [heart.chambers[n] for n in CHAMBERS if n.endswith("atrium")], 10.0)
-    ears = field(grid, [heart.chambers[n] for n in CHAMBERS if n.endswith("appendage")], 10.0)
-    atria = np.minimum(atria, ears + wobble(rng, grid, 5.0, 2.2))
+    crinkled = wobble(rng, grid, 5.0, 2.2)
     bumps = wobble(rng, grid, 9.0, 0.8)
-    blood = tissue.blood_hu + wobble(rng, grid, 12.0, 1.5)
+    mixing = wobble(rng, grid, 12.0, 1.5)
+    left_blood, right_blood = tissue.left_blood_hu + mixing, tissue.right_blood_hu + mixing
+    for side, blood in (("right", right_blood), ("left", left_blood)):
+        atria = field(grid, [heart.chambers[n] for n in CHAMBERS if n.endswith("atrium") and side in n], 10.0)
+        ears = field(grid, [heart.chambers[n] for n in CHAMBERS if n == f"{side} appendage"], 10.0)
+        layers.append(Layer(grid, np.minimum(atria, ears + crinkled) + bumps, blood, edge_mm))
     layers += [
-        Layer(grid, atria + bumps, blood, edge_mm),
-        Layer(grid, right + bumps, np.float32(0.4) * (tissue.myocardium_hu - blood) + blood, edge_mm),
+        Layer(grid, right + bumps, np.float32(0.4) * (tissue.myocardium_hu - right_blood) + right_blood, edge_mm),
         Layer(grid, left + bumps, tissue.myocardium_hu + wobble(rng, grid, 8.0, 2.0), edge_mm),
-        Layer(grid, left + np.float32(WALL_MM), blood, 2.0 + edge_mm),
+        Layer(grid, left + np.float32(WALL_MM), left_blood, 2.0 + edge_mm),
     ]
     for name, vessel in heart.vessels.items():
         beating = name in ("ascending aorta", "pulmonary trunk")
         distance = field(grid, [vessel], 6.0)
         wall = 6.0 if "aorta" in name or name == "arch" else 2.0
         width = edge_mm if beating else 1.0
-        layers.append(Layer(grid, distance, tissue.blood_hu + wall, width))
-        layers.append(Layer(grid, distance + np.float32(1.6), tissue.blood_hu, width))
+        inside = tissue.right_blood_hu if name in RIGHT_SIDE else tissue.left_blood_hu
+        # A wall is seen where blood is darker than it; contrast agent drowns it.
+        layers.append(Layer(grid, distance, max(tissue.blood_hu + wall, min(inside, tissue.blood_hu + 60)), width))
+        layers.append(Layer(grid, distance + np.float32(1.6), inside, width))
     return layers
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calcscore_ml.anatomy import Label
 from calcscore_ml.phantom.calcification import wall_frame
 from calcscore_ml.phantom.canvas import F32, Ellipsoid, Grid, Tube, path, zyx
-from calcscore_ml.phantom.coronaries import LEFT_MAIN, RCA
+from calcscore_ml.phantom.coronaries import ostia
 from calcscore_ml.phantom.deposits import Deposit
 from calcscore_ml.phantom.heart import LONG_AXIS, Heart
 from calcscore_ml.phantom.painter import paint_tube
@@ -20,8 +20,14 @@ from calcscore_ml.phantom.thorax import chest_section
 MITRAL_CENTRE = (27, 21, -14)
 """Centre of the mitral annulus in the tables of `heart.CHAMBERS` [mm]."""
 
-OSTIAL_ODDS = 0.16
+OSTIAL_ODDS = 0.35
 """Share of coronary origins with calcium of the aortic wall in severe atheroma."""
+
+NODE_ODDS = 0.25
+"""Share of patients with calcified nodes at the hila or below the carina (our choice)."""
+
+BRONCHIAL_ODDS = 0.2
+"""Share of those over 65 with calcium in the walls of the large bronchi (our choice)."""
 
 MITRAL_RADIUS_MM = 17.0
 """Radius of the mitral annulus."""
@@ -134,13 +140,13 @@ def _aorta(heart: Heart, rng: np.random.Generator) -> list[Deposit]:
             thick = float(np.clip(rng.lognormal(np.log(1.25), 0.3), 0.6, 2.6))
             centres, radii = _patch(rng, vessel, index, float(rng.uniform(0, 2 * np.pi)), long_mm, wide_mm, thick)
             deposits.append(Deposit(Label.AORTA, name, centres, radii, _density(rng)))
-    for ostium in (LEFT_MAIN[0], RCA[0]):
+    for origin in ostia(heart):
         if rng.random() < OSTIAL_ODDS * atheroma:
             # Calcium of the wall at a coronary origin: where readers disagree.
             count = int(rng.integers(2, 8))
             walk = np.cumsum(rng.normal(0, 0.7, (count, 3)) * [1, 1, 1.6], axis=0)
             radii = rng.uniform(0.5, 1.2, count)
-            centres = heart.place(np.asarray(ostium) * [0.95, 0.95, 1.0] + walk - walk[count // 2])
+            centres = origin + walk - walk[count // 2]
             deposits.append(Deposit(Label.AORTA, "coronary ostium", centres, radii, _density(rng)))
     return deposits
 
@@ -196,12 +202,23 @@ def _elsewhere(heart: Heart, rng: np.random.Generator) -> list[Deposit]:
     def add(where: str, centres: NDArray[np.float64], radii: NDArray[np.float64]) -> None:
         deposits.append(Deposit(Label.OTHER, where, centres, radii, _density(rng)))
 
-    if rng.random() < 0.14:  # healed infection: hilar and subcarinal nodes
-        sites = [(-48, 42, 30), (48, 50, 34), (4, 50, 44), (-18, 44, 58), (-52, 46, 8), (52, 60, 12)]
+    if rng.random() < NODE_ODDS:  # healed infection: hilar and subcarinal nodes
+        sites = [(-48, 42, 30), (48, 50, 34), (4, 50, 44), (-18, 44, 58), (-52, 46, 8), (52, 60, 12), (48, 44, 20)]
         for k in rng.choice(len(sites), int(rng.integers(1, 4)), replace=False):
             count = int(rng.integers(2, 14))
             walk = rng.normal(0, 2.4, (count, 3))
-            add("lymph node", place(np.asarray(sites[k]) + rng.normal(0, 3, 3) + walk), rng.uniform(0.6, 2.2, count))
+            if rng.random() < 0.3:  # an eggshell
+                count = int(rng.integers(12, 40))
+                walk = rng.normal(size=(count, 3))
+                walk *= float(rng.uniform(2.5, 5.0)) / np.linalg.norm(walk, axis=1, keepdims=True)
+            add("lymph node", place(np.asarray(sites[k]) + rng.normal(0, 3, 3) + walk), rng.uniform(0.6, 2.0, count))
+    if patient.age_years > 65 and rng.random() < BRONCHIAL_ODDS:  # rings of cartilage of the large airways
+        for _ in range(int(rng.integers(3, 12))):
+            turn = np.cumsum(rng.uniform(0.15, 0.3, int(rng.integers(3, 9)))) + rng.uniform(0, 2 * np.pi)
+            side, along = rng.choice([-1.0, 1.0]), rng.uniform(0, 1)
+            ring = np.stack([side * (12 + 30 * along) + 0 * turn, 48 + 7.5 * np.cos(turn),
+                             40 - 9 * along + 7.5 * np.sin(turn)], axis=1)  # fmt: skip
+            add("bronchus", place(ring), np.full(len(turn), float(rng.uniform(0.4, 0.8))))
     for _ in range(rng.poisson(0.25)):  # granulomas of the lung
         side = rng.choice([-1, 1])
         at = zyx((side * rng.uniform(62, 100), rng.uniform(-120, 10), rng.uniform(-40, 110)))

@@ -29,7 +29,7 @@ GENERATIONS = 5
 def paint_lung_vessels(volume: F32, grid: Grid, heart: Heart) -> None:
     """Paint the trees onto the fine grid."""
     rng = heart.patient.stream("lung vessels")
-    hu = heart.patient.tissue.blood_hu - 5
+    hu = 0.5 * (heart.patient.tissue.left_blood_hu + heart.patient.tissue.right_blood_hu) - 5
     half = heart.patient.chest_half_width_mm
     for hilum in HILA:
         side = np.sign(hilum[0])

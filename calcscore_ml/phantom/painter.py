@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,17 @@ class Layer:
         at = (window[0], window[1], window[2])
         hu = self.hu if isinstance(self.hu, float) else self.hu[at]
         return Layer(self.grid.crop(at), self.distance[at], hu, self.edge_mm, self.shell_mm, self.opacity)
+
+
+def compact(layers: Sequence[Layer]) -> list[Layer]:
+    """Cut layers to where they paint, copied so that the rest can be freed; layers that paint nothing are dropped."""
+    kept = []
+    for layer in layers:
+        cut = layer.crop()
+        if cut is not None:
+            hu = cut.hu if isinstance(cut.hu, float) else np.array(cut.hu, dtype=np.float32)
+            kept.append(replace(cut, distance=np.array(cut.distance, dtype=np.float32), hu=hu))
+    return kept
 
 
 def render(layers: Sequence[Layer], grid: Grid) -> F32:

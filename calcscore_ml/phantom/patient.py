@@ -17,11 +17,18 @@ HEART_DEPTH_MM = 124.0
 
 @dataclass(frozen=True, slots=True)
 class Tissue:
-    """HU of the tissues of one patient without contrast agent."""
+    """HU of the tissues of one patient.
+
+    `blood_hu` is blood without contrast agent. `left_blood_hu` is the blood of the left heart, the aorta and the
+    coronary arteries, `right_blood_hu` that of the right heart, the pulmonary arteries and the caval veins; both are
+    `blood_hu` until a contrast agent is given.
+    """
 
     fat_hu: float
     muscle_hu: float
     blood_hu: float
+    left_blood_hu: float
+    right_blood_hu: float
     myocardium_hu: float
     lung_hu: float
     liver_hu: float
@@ -152,13 +159,15 @@ def _draw_tissue(rng: np.random.Generator, age: float, male: bool) -> Tissue:
     fatty_liver = rng.random() < 0.2
     return Tissue(
         fat_hu=float(rng.normal(-103, 4)),
-        muscle_hu=float(rng.normal(55, 4)),
+        muscle_hu=float(rng.normal(50, 4)),
         blood_hu=blood,
+        left_blood_hu=blood,
+        right_blood_hu=blood,
         myocardium_hu=float(max(blood, 40) + rng.normal(5, 2)),
         lung_hu=float(rng.normal(-862, 22)),
         liver_hu=float(rng.normal(30, 10) if fatty_liver else rng.normal(58, 5)),
         spleen_hu=float(rng.normal(47, 3)),
-        trabecular_hu=float(np.clip(215 - 2.1 * (age - 45) + rng.normal(0, 28), 60, 300)),
-        cortical_hu=float(rng.normal(760, 90)),
+        trabecular_hu=float(np.clip(190 - 2.0 * (age - 45) + rng.normal(0, 26), 50, 280)),
+        cortical_hu=float(rng.normal(800, 90)),
         cartilage_hu=float(rng.normal(106, 11)),
     )

@@ -128,7 +128,7 @@ class _TakeEntry(Section):
     dose: Annotated[float, Field(gt=0)] = 1.0
     calcium: bool = True
     kvp: Annotated[float, Field(gt=0)] | None = None
-    filter: str | None = None
+    filter: Literal["", "tin"] | None = None
     kernel: str | None = None
     slice_thickness_mm: Annotated[float, Field(gt=0)] | None = None
     slice_spacing_mm: Annotated[float, Field(gt=0)] | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from calcscore_ml.errors import RecipeError
+from calcscore_ml.phantom.spectrum import Contrast, calcium_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,22 @@ class Kernel:
     sigma_mm: float
     edge: float = 0.0
 
+    def mtf(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
+        """Modulation transfer at spatial frequencies [1/mm]: the Fourier transform of the point spread.
+
+        >>> SOFT.mtf([0.0]).tolist()
+        [1.0]
+        """
+        f = np.asarray(frequency_per_mm, dtype=float)
+        main = np.exp(-2 * (np.pi * self.sigma_mm * f) ** 2)
+        return np.asarray((1 + self.edge) * main - self.edge * main**4)
+
+    @property
+    def noise_gain(self) -> float:
+        """Noise SD relative to an ideal kernel, but for a constant: the root of the integral of f^2 MTF(f)^2."""
+        f = np.linspace(0, 4, 4001)
+        return float(np.sqrt(np.trapezoid(f**2 * self.mtf(f) ** 2, f)))
+
 
 SOFT = Kernel("soft", 0.62)
 """Body kernel of chest reports; full width at half maximum 1.5 mm (our choice)."""
@@ -37,7 +56,17 @@ CALCIUM = Kernel("calcium", 0.52)
 MEDIUM = Kernel("medium", 0.44, 0.25)
 """Sharper mediastinal kernel with slight overshoot (our choice)."""
 
-KERNELS: tuple[Kernel, ...] = (SOFT, CALCIUM, MEDIUM)
+SMOOTH = Kernel("smooth", 0.95)
+"""Kernel of attenuation correction: full width at half maximum 2.2 mm (our choice)."""
+SHARP = Kernel("sharp", 0.36, 0.5)
+"""Edge-enhancing kernel of lung reports (our choice)."""
+VESSEL = Kernel("vessel", 0.40, 0.1)
+"""Kernel of coronary angiography (our choice)."""
+
+ITERATIVE_GAIN = 0.5
+"""Share of the noise SD that iterative reconstruction of strength 1 takes away (our choice)."""
+
+KERNELS: tuple[Kernel, ...] = (SMOOTH, SOFT, CALCIUM, MEDIUM, VESSEL, SHARP)
 """All kernels, by which series of the same exposure may differ."""
 
 
@@ -66,13 +95,20 @@ class Protocol:
     z_range_mm : tuple of float
         Lowest and highest slice, above the aortic valve.
     calcium_hu_per_mg_ml : float
-        HU per mg/ml of hydroxyapatite; 1/0.74 at 120 kVp, within four scanners' spread (Fujioka 2012: 0.70 to 0.83).
+        HU per mg/ml of hydroxyapatite at 120 kV without filter, a property of the scanner; 1/0.74 is within four
+        scanners' spread (Fujioka 2012: 0.70 to 0.83). See `calcium_gain`.
     heart_centred : bool
         Whether the field of view is centred on the heart instead of on the chest.
     circular : bool
         Whether pixels outside the inscribed circle are padding.
     share : float
-        How often the cohort draws this protocol, relative to the others.
+        How often the cohort draws this protocol, relative to the others; 0 for those only drawn when named.
+    filter : {'', 'tin'}
+        Filter of the beam beyond the usual.
+    contrast : Contrast or None
+        Contrast agent, if any.
+    iterative : float
+        Strength of iterative reconstruction, 0 (filtered backprojection) to 1: less noise, and coarser.
     """
 
     name: str
@@ -89,6 +125,19 @@ class Protocol:
     heart_centred: bool = True
     circular: bool = False
     share: float = 1.0
+    filter: Literal["", "tin"] = ""
+    contrast: Contrast | None = None
+    iterative: float = 0.0
+
+    @property
+    def spectrum_factor(self) -> float:
+        """HU of calcium relative to 120 kV without filter."""
+        return calcium_factor(self.kvp, tin=self.filter == "tin")
+
+    @property
+    def calcium_gain(self) -> float:
+        """HU per mg/ml of hydroxyapatite at this spectrum."""
+        return self.calcium_hu_per_mg_ml * self.spectrum_factor
 
     @property
     def slices(self) -> int:
@@ -116,6 +165,19 @@ PROTOCOLS: tuple[Protocol, ...] = (
              heart_centred=False, share=1.0),
     Protocol("planning-3mm", fov_mm=(500.0, 500.0), noise_sd_hu=(16.0, 27.0), gated=False,
              z_range_mm=(-140.0, 130.0), calcium_hu_per_mg_ml=1.3, heart_centred=False, share=0.7),
+    Protocol("gated-3mm-100kv", kvp=100.0, noise_sd_hu=(14.0, 24.0), share=0.7),
+    Protocol("gated-3mm-80kv", kvp=80.0, noise_sd_hu=(18.0, 28.0), share=0.3),
+    Protocol("gated-3mm-tin", kvp=100.0, filter="tin", noise_sd_hu=(16.0, 26.0), share=0.5, iterative=0.5),
+    Protocol("chest-1mm", slice_thickness_mm=1.0, slice_spacing_mm=1.0, fov_mm=(300.0, 360.0), kernel=MEDIUM,
+             noise_sd_hu=(28.0, 45.0), gated=False, z_range_mm=(-80.0, 40.0), calcium_hu_per_mg_ml=1.41,
+             heart_centred=False, share=0.3),
+    Protocol("attenuation-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(500.0, 500.0), kernel=SMOOTH,
+             noise_sd_hu=(14.0, 26.0), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0),
+    Protocol("chest-contrast-3mm", fov_mm=(380.0, 460.0), kernel=SOFT, noise_sd_hu=(10.0, 18.0), gated=False,
+             z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0, contrast=Contrast("venous", (105.0, 160.0))),
+    Protocol("angiography", slice_thickness_mm=0.75, slice_spacing_mm=0.75, fov_mm=(170.0, 200.0), matrix=384,
+             kernel=VESSEL, noise_sd_hu=(20.0, 32.0), z_range_mm=(-60.0, 30.0), share=0.0, iterative=0.4,
+             contrast=Contrast("arterial", (300.0, 500.0))),
 )  # fmt: skip
 """The cohort's protocols. Noise, fields of view and kernels are our choices, set by comparison with real scans."""
 
@@ -157,7 +219,13 @@ def find_kernel(name: str) -> Kernel:
 
 
 def noise_factor(protocol: Protocol, other: Protocol) -> float:
-    """Return how many times noisier `other` is at the same tube current."""
-    return float(np.sqrt(protocol.slice_thickness_mm / other.slice_thickness_mm)) * float(
-        (protocol.kernel.sigma_mm / other.kernel.sigma_mm) ** 1.5
-    )
+    """Return how many times noisier `other` is at the same tube current.
+
+    Noise SD goes with the inverse root of the photons that reach a voxel: slice thickness, and output of the tube
+    behind a patient, which grows with about the 2.5th power of the voltage; a tin filter takes 80 % of it (our
+    choices). The kernel adds what it passes of a ramp-filtered white spectrum.
+    """
+    photons = (other.slice_thickness_mm / protocol.slice_thickness_mm) * (other.kvp / protocol.kvp) ** 2.5
+    photons *= {"": 1.0, "tin": 0.2}[other.filter] / {"": 1.0, "tin": 0.2}[protocol.filter]
+    spared = (1 - ITERATIVE_GAIN * other.iterative) / (1 - ITERATIVE_GAIN * protocol.iterative)
+    return spared * other.kernel.noise_gain / protocol.kernel.noise_gain / float(np.sqrt(photons))

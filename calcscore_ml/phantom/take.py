@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from calcscore_ml.phantom.protocols import Protocol, find_kernel, noise_factor
 
@@ -35,7 +35,7 @@ class Take:
     dose: float = 1.0
     calcium: bool = True
     kvp: float | None = None
-    filter: str | None = None
+    filter: Literal["", "tin"] | None = None
     kernel: str | None = None
     slice_thickness_mm: float | None = None
     slice_spacing_mm: float | None = None

@@ -1,4 +1,4 @@
-"""The trunk around the heart: skin, fat, muscle, chest cavity, lungs, airways, oesophagus and upper abdomen.
+"""The trunk around the heart: skin, fat, muscle, chest cavity, lungs, airways and what lies in the midline.
 
 Sizes and places were measured by eye on real scans and are ours.
 """
@@ -31,6 +31,13 @@ GRID_STEP_MM = 3.0
 
 RIB_LAYER_MM = 11.0
 """Ribs and the muscles between them."""
+
+
+EMPHYSEMA_SHARE = 0.2
+"""Patients with holes in their lungs (our choice)."""
+
+THYROID_SHARE = 0.45
+"""Patients whose thyroid reaches into the top of a chest scan (our choice)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +93,10 @@ def build_thorax(patient: Patient, z_low: float, z_high: float) -> Thorax:
     fat = patient.fat_mm
     lean = muscle - fat * (1 + 0.25 * np.clip(-z / 120, -0.5, 1)) + wobble(rng, grid, 30.0, 1.5)
     skin = smooth_union(lean.astype(np.float32), field(grid, _breasts(patient, rng), 30.0), 20.0)
+    # The back is flat where the patient lies on it.
+    middle = skin[:, :, np.abs(grid.x) < 60]
+    back = float(grid.y[np.flatnonzero((middle < 0).any(axis=(0, 2)))[-1]])
+    skin = np.maximum(skin, y - np.float32(back - 5)).astype(np.float32)
     dome = _dome(patient, z, y, x) + wobble(rng, grid, 20.0, 1.2)
     return Thorax(patient, grid, cavity, dome.astype(np.float32), skin, _airways(patient), _gullet(patient))
 
@@ -100,7 +111,7 @@ def wall_layers(thorax: Thorax) -> list[Layer]:
     fat = tissue.fat_hu + 10 * np.clip(strands - 1.2, 0, 2)
     # Fat between the bundles of muscle; none between the ribs.
     bundles = np.clip(np.abs(wobble(rng, grid, 4.0, 1.0)) - 0.9, 0, 1.5)
-    lean = (tissue.muscle_hu - (25 + 35 * patient.adiposity) * bundles).astype(np.float32)
+    lean = (tissue.muscle_hu - (32 + 38 * patient.adiposity) * bundles).astype(np.float32)
     inner = thorax.cavity - np.float32(RIB_LAYER_MM)
     return [
         Layer(grid, thorax.skin - np.float32(1.8), 5.0, 1.0),
@@ -127,55 +138,33 @@ def lung_layers(thorax: Thorax, between: F32) -> list[Layer]:
     lung = np.maximum(np.maximum(thorax.cavity, -between), -thorax.dome)
     slope = np.clip((y + 60) / 100, -1.2, 1.2) * 35
     hu = patient.tissue.lung_hu + slope + wobble(rng, grid, 4.0, 14.0) + wobble(rng, grid, 15.0, 12.0)
-    return [Layer(grid, lung.astype(np.float32), hu.astype(np.float32), 1.5)]
-
-
-def abdomen_layers(thorax: Thorax) -> list[Layer]:
-    """Return what lies below the diaphragm: muscle, fat, liver, spleen, stomach and its contents."""
-    patient, grid = thorax.patient, thorax.grid
-    tissue = patient.tissue
-    rng = patient.stream("abdomen")
-    z, y, x = grid.mesh
-    below = np.maximum(thorax.cavity, thorax.dome)
-    inside = (below + np.float32(3.0)).astype(np.float32)
-    fat = (tissue.fat_hu + 8 + np.abs(wobble(rng, grid, 3.5, 16.0))).astype(np.float32)
-    lean = float(rng.normal(26, 10))
-    border = lean - 0.35 * (y + 80) - 0.0035 * (y + 95) ** 2 + 0.3 * (z + 60) + 8 * np.sin((y + 2 * z) / 23)
-    liver = np.maximum(inside - 1.0, x - border.astype(np.float32))
-    spine_gap = np.sqrt((x - 2) ** 2 + (y - 0) ** 2) - 52
-    liver = np.maximum(liver, -spine_gap) + wobble(rng, grid, 12.0, 1.2)
-    spleen = np.maximum(inside + 2, Ellipsoid(zyx((88, -5, patient.dome_mm - 45)), zyx((24, 40, 38))).distance(z, y, x))
-    low = patient.dome_mm - 46 + float(rng.normal(0, 5))
-    stomach = Ellipsoid(zyx((60, -66, low)), zyx((42, 42, 36)) * float(rng.uniform(0.65, 1.05))).distance(z, y, x)
-    stomach = np.maximum(stomach, inside + 3) + wobble(rng, grid, 10.0, 1.5)
-    contents = (stomach + np.float32(5.0)).astype(np.float32)
-    level = np.asarray(y + np.float32(62 + float(rng.uniform(-10, 25))), dtype=np.float32)
-    bright = rng.random() < 0.22
-    filling = float(rng.uniform(90, 320)) if bright else float(rng.uniform(10, 45))
-    food = filling + wobble(rng, grid, 5.0, 0.35 * filling if bright else 12.0)
-    loops: list[Shape] = [
-        Ellipsoid(zyx(at), zyx(rng.uniform(9, 20, 3)))
-        for at in rng.normal((52, -75, patient.dome_mm - 70), (28, 32, 24), (14, 3))
-    ]
-    soft = np.maximum(field(grid, loops, 8.0), inside + 3) + wobble(rng, grid, 9.0, 1.5)
-    bowel = np.maximum(Ellipsoid(zyx((70, -118, low - 12)), zyx((30, 18, 22))).distance(z, y, x), inside + 4)
-    return [
-        Layer(grid, below.astype(np.float32), tissue.muscle_hu - 2, 1.5),
-        Layer(grid, inside, fat, 1.5),
-        Layer(grid, liver.astype(np.float32), tissue.liver_hu + wobble(rng, grid, 8.0, 2.0), 1.5),
-        Layer(grid, spleen.astype(np.float32), tissue.spleen_hu, 1.5),
-        Layer(grid, soft.astype(np.float32), 38.0, 1.5),
-        Layer(grid, stomach.astype(np.float32), 40.0, 1.5),
-        Layer(grid, contents, food.astype(np.float32), 1.5),
-        Layer(grid, np.maximum(contents, level), AIR_HU + 20, 1.5),
-        Layer(grid, bowel.astype(np.float32), 35.0, 1.5),
-        Layer(grid, (bowel + 3).astype(np.float32), AIR_HU + 60 if rng.random() < 0.7 else 30.0, 1.5),
-    ]
+    holes = wobble(rng, grid, 6.0, 1.0)
+    if rng.random() < EMPHYSEMA_SHARE:
+        hu = np.where(holes > rng.uniform(0.2, 1.4), np.float32(-965), hu)
+    # Where the patient lies, the lung is denser.
+    hu = hu + np.float32(rng.uniform(30, 220)) * np.exp(-np.maximum(np.float32(26) - y, 0) / np.float32(9))
+    layers = [Layer(grid, lung.astype(np.float32), hu.astype(np.float32), 1.5)]
+    z, _, _ = grid.mesh
+    bend = wobble(rng, grid, 25.0, 3.0)
+    fissure = (z - 18 + np.float32(1.05) * (y + 45)) * np.float32(0.69) + bend
+    layers.append(Layer(grid, np.where(lung < -3, fissure, np.float32(20)).astype(np.float32), -500.0, 1.0,
+                        shell_mm=1.0, opacity=0.7))  # fmt: skip
+    nodules: list[Shape] = []
+    for _ in range(rng.poisson(1.0)):
+        side = rng.choice([-1, 1])
+        at = zyx((side * rng.uniform(45, 105), rng.uniform(-110, 15), rng.uniform(grid.z[0], grid.z[-1])))
+        nodules.append(Ellipsoid(at, rng.uniform(1.5, 5.5, 3)))
+    if nodules:
+        layers.append(Layer(grid, np.maximum(field(grid, nodules, 6.0), lung + 4), float(rng.uniform(-60, 45)), 1.5))
+    return layers
 
 
 def midline_layers(thorax: Thorax, grid: Grid) -> list[Layer]:
-    """Return the oesophagus and the airways, on the heart's grid."""
-    layers = [Layer(grid, field(grid, [thorax.gullet], 4.0), 36.0, 1.2)]
+    """Return azygos vein, lymph nodes, thyroid, oesophagus and airways, on the heart's grid."""
+    tissue = thorax.patient.tissue
+    layers = [Layer(grid, field(grid, [_azygos(thorax.patient)], 4.0), tissue.right_blood_hu, 1.0)]
+    layers += _soft_midline(thorax, grid)
+    layers.append(Layer(grid, field(grid, [thorax.gullet], 4.0), 36.0, 1.2))
     rng = thorax.patient.stream("gullet")
     if rng.random() < 0.5:
         count = len(thorax.gullet.radii)
@@ -189,24 +178,34 @@ def midline_layers(thorax: Thorax, grid: Grid) -> list[Layer]:
     return layers
 
 
-def paint_table(volume: F32, grid: Grid, patient: Patient) -> None:
-    """Paint the curved couch below the patient onto the fine grid."""
-    rng = patient.stream("table")
-    _, y, x = grid.mesh
-    back = 62 + 0.75 * patient.fat_mm + float(rng.uniform(8, 22))
-    curve = float(rng.choice([0.0006, 0.0011, 0.0016]))
-    for offset, hu in (
-        (0.0, float(rng.uniform(-350, 190))),
-        (float(rng.uniform(18, 45)), float(rng.uniform(-500, -100))),
-    ):
-        top = np.float32(back + offset) - np.float32(curve) * x[0] ** 2
-        rows = np.flatnonzero(((y[0] > top.min() - 3) & (y[0] < top.max() + 3)).any(axis=1))
-        if not len(rows):
-            continue
-        part = volume[:, rows[0] : rows[-1] + 1]
-        sheet = np.abs(y[0, rows[0] : rows[-1] + 1] - top) - np.float32(1.2)
-        share = (np.clip(0.5 - sheet, 0, 1) * (np.abs(x[0]) < 215)).astype(np.float32)
-        part += share * (np.float32(hu) - part) * (part[:1] < -700)
+def _azygos(patient: Patient) -> Tube:
+    vx, vy = patient.valve_mm[2], patient.valve_mm[1]
+    line = [(-1, -22, -170), (-4, -23, -60), (-7, -23, 20), (-10, -21, 46), (-20, vy + 34, 58), (vx - 34, vy + 16, 58)]
+    return tube([zyx(p) for p in line], [3.2, 3.6, 4.0, 4.4, 4.8, 5.0])
+
+
+def _soft_midline(thorax: Thorax, grid: Grid) -> list[Layer]:
+    """Return lymph nodes without calcium, what is left of the thymus, and the lower poles of the thyroid."""
+    patient = thorax.patient
+    rng = patient.stream("soft midline")
+    fork = thorax.airways["trachea"].points[-1]
+    nodes: list[Shape] = []
+    for _ in range(rng.poisson(7)):
+        at = fork + rng.normal((8, -6, -2), (22, 9, 17))
+        nodes.append(Ellipsoid(at, rng.uniform(2.0, 5.5, 3)))
+    layers = [Layer(grid, field(grid, nodes, 4.0), 34.0, 1.2)] if nodes else []
+    front = patient.valve_mm[1] - 32
+    if rng.random() < np.clip((75 - patient.age_years) / 40, 0.05, 0.6):
+        thymus = Ellipsoid(zyx((5, front, 66)), zyx((9, 5, 24)))
+        layers.append(Layer(grid, field(grid, [thymus], 4.0), float(rng.uniform(-70, 30)), 1.5))
+    if rng.random() < THYROID_SHARE:
+        low = float(rng.uniform(112, 134))
+        y0 = float(thorax.airways["trachea"].points[len(thorax.airways["trachea"].points) // 2][1]) - 3
+        lobes = [Tube(np.array([zyx((side * 15, y0, low + rng.uniform(-6, 6))), zyx((side * 16, y0, 185))]),
+                      np.array([6.5, 10.5])) for side in (-1, 1)]  # fmt: skip
+        hu = float(rng.normal(108, 12)) + wobble(rng, grid, 4.0, 9.0)
+        layers.append(Layer(grid, field(grid, lobes, 4.0), hu, 1.2))
+    return layers
 
 
 def _section_distance(x: F32, y: F32, a: F32 | float, b: F32 | float, power: float) -> F32:

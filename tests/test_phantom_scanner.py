@@ -1,0 +1,288 @@
+"""The scanner of the digital cohort: spectrum, kernels, motion, noise, metal."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calcscore_ml.anatomy import Label
+from calcscore_ml.errors import RecipeError
+from calcscore_ml.phantom import KERNELS, PROTOCOLS, Protocol, draw_patient, find_protocol, generate
+from calcscore_ml.phantom.acquisition import blur, noise
+from calcscore_ml.phantom.canvas import Grid
+from calcscore_ml.phantom.deposits import Deposit, excess, sample
+from calcscore_ml.phantom.motion import Motion, draw_motion
+from calcscore_ml.phantom.projection import artefact, harden, hardened
+from calcscore_ml.phantom.protocols import noise_factor
+from calcscore_ml.phantom.spectrum import Contrast, calcium_factor, enhance, seen_at
+
+GATED = find_protocol("gated-3mm")
+CHEST = find_protocol("chest-5mm")
+AXIS = ((np.arange(192) - 95.5) * 1.6).astype(np.float32)
+PLANE = Grid(np.arange(0, 30, 3, dtype=np.float32), AXIS, AXIS)
+X, Y = np.meshgrid(AXIS, AXIS)
+WATER = np.where(X**2 + Y**2 < 130**2, 0, -1000).astype(np.float32)
+
+
+def rods(hu=3000.0):
+    """A water cylinder with two dense rods, 60 mm apart."""
+    plane = WATER.copy()
+    for side in (-30, 30):
+        plane[(X - side) ** 2 + Y**2 < 25] = hu
+    return plane
+
+
+def drawn_noise(protocol, seed=0):
+    """Noise of SD 20 HU in a water cylinder."""
+    coarse = np.arange(-210, 211, 6, dtype=np.float32)
+    grid = Grid(np.array([0, 15, 30], dtype=np.float32), coarse, coarse)
+    body = np.broadcast_to(np.where(np.hypot(*np.meshgrid(coarse, coarse)) < 150, 0.0, -1000.0), grid.shape)
+    return noise(
+        np.random.default_rng(seed), PLANE, protocol, 20.0, body.astype(np.float32), grid, np.array([15, 0, 0])
+    )
+
+
+def texture(field):
+    """Mean frequency of the noise power in the middle [1/mm]."""
+    cut = field[:, 32:160, 32:160]
+    power = (np.abs(np.fft.fft2(cut)) ** 2).mean(axis=0)
+    f = np.hypot(np.fft.fftfreq(128, 1.6)[:, None], np.fft.fftfreq(128, 1.6)[None, :])
+    return float((power * f).sum() / power.sum())
+
+
+def test_calcium_brightens_as_the_voltage_falls():
+    """HU of calcium fall steadily from 70 to 140 kV, stay within published calibrations, and tin hardens the beam."""
+    factors = [calcium_factor(kv) for kv in range(70, 141, 5)]
+    assert (np.diff(factors) < 0).all()
+    assert 1.36 <= calcium_factor(80.0) < 1.45
+    assert 1.10 < calcium_factor(100.0) < 1.15
+    assert calcium_factor(100.0, tin=True) < calcium_factor(120.0)
+
+
+@pytest.mark.parametrize("kvp", [80.0, 100.0, 140.0])
+def test_tissues_follow_the_spectrum(kvp):
+    """Bone changes as calcium does, fat the other way, and water-like tissues stay."""
+    tissue, factor = draw_patient(2).tissue, calcium_factor(kvp)
+    seen = seen_at(tissue, factor)
+    assert (seen.cortical_hu > tissue.cortical_hu) == (factor > 1)
+    assert (seen.fat_hu < tissue.fat_hu) == (factor > 1)
+    assert (seen.muscle_hu, seen.blood_hu, seen.liver_hu) == (tissue.muscle_hu, tissue.blood_hu, tissue.liver_hu)
+    assert seen_at(tissue, 1.0) == tissue
+
+
+def test_contrast_agent_fills_blood():
+    """The left heart is as bright as asked; the right less in the arterial phase, alike in the venous; organs too."""
+    tissue = draw_patient(2).tissue
+    for seed in range(20):
+        early = enhance(tissue, Contrast("arterial", (300.0, 500.0)), np.random.default_rng(seed))
+        late = enhance(tissue, Contrast("venous", (105.0, 160.0)), np.random.default_rng(seed))
+        assert 300 <= early.left_blood_hu <= 500
+        assert tissue.blood_hu < early.right_blood_hu < early.left_blood_hu
+        assert 105 <= late.left_blood_hu <= 160
+        assert late.right_blood_hu == pytest.approx(late.left_blood_hu, rel=0.15)
+        assert late.spleen_hu > tissue.spleen_hu + 20
+        assert late.blood_hu == tissue.blood_hu
+        low = enhance(tissue, Contrast("venous", (105.0, 160.0)), np.random.default_rng(seed), calcium_factor(80.0))
+        assert low.left_blood_hu > 1.3 * late.left_blood_hu
+
+
+def test_contrast_reaches_the_scan():
+    """An enhanced scan shows bright blood in the left ventricle, and its header names the agent."""
+    small = replace(find_protocol("angiography"), matrix=64, slice_spacing_mm=3.0, slice_thickness_mm=3.0,
+                    z_range_mm=(-45.0, -36.0), noise_sd_hu=(1.0, 1.0))  # fmt: skip
+    enhanced, plain = generate(3, small), generate(3, replace(small, contrast=None))
+    assert enhanced.scan.acquisition.contrast_agent
+    assert plain.scan.acquisition.contrast_agent is None
+    middle = enhanced.heart_box_mm.mean(axis=0)[1:] / enhanced.scan.geometry.spacing[1:]
+    j, i = middle.astype(int)
+    lit = [np.percentile(d.scan.hu[:, j - 12 : j + 12, i - 12 : i + 12], 90) for d in (enhanced, plain)]
+    assert lit[0] > 200 > 100 > lit[1]
+
+
+def test_contrast_is_drawn_only_when_named():
+    """Protocols with contrast agent have no share; every protocol's name is its own and every kernel can be told."""
+    assert all(p.share == 0 for p in PROTOCOLS if p.contrast)
+    assert len({p.name for p in PROTOCOLS}) == len(PROTOCOLS)
+    assert {p.kernel for p in PROTOCOLS} <= set(KERNELS)
+    assert {p.filter for p in PROTOCOLS} == {"", "tin"}
+    with pytest.raises(RecipeError, match="angiography"):
+        find_protocol("nothing of that kind")
+
+
+@pytest.mark.parametrize("kvp", [70.0, 80.0, 100.0, 135.0])
+def test_a_deposit_follows_the_spectrum(kvp):
+    """The same deposit adds as many more HU as calcium has at that voltage."""
+    speck = sample(Deposit(Label.LAD, "LAD", np.zeros((1, 3)), np.array([1.0]), 400.0))
+    grid = Grid(np.arange(-12, 12, 3, dtype=np.float32), *(np.arange(-8, 8, 0.5, dtype=np.float32) for _ in range(2)))
+    base = excess(speck, grid, GATED)[1].sum()
+    assert excess(speck, grid, replace(GATED, kvp=kvp))[1].sum() / base == pytest.approx(calcium_factor(kvp), rel=1e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
+def test_an_edge_shows_the_kernel_s_transfer(kernel):
+    """The transfer measured on a painted edge is the closed form of the kernel; wires of calcium show the same."""
+    step = 0.2
+    axis = (np.arange(-160, 161) * step).astype(np.float32)
+    thin = (np.arange(-3, 4) * step).astype(np.float32)
+    grid = Grid(np.arange(-6, 7, 1.0, dtype=np.float32), thin, axis)
+    edge = np.broadcast_to(np.where(axis > step / 2, 100.0, 0.0), grid.shape).astype(np.float32)
+    target = Grid(np.zeros(1, dtype=np.float32), thin[3:4], axis)
+    seen = blur(edge, grid, target, replace(GATED, kernel=kernel))[0, 0]
+    spread = np.diff(seen)[20:-20]
+    frequency = np.arange(0.1, 0.8, 0.1)
+    centres = (axis[:-1] + step / 2)[20:-20]
+    measured = np.abs((spread * np.exp(-2j * np.pi * frequency[:, None] * centres)).sum(axis=1)) / spread.sum()
+    assert measured == pytest.approx(kernel.mtf(frequency), abs=0.02)
+    assert kernel.mtf(0.0) == pytest.approx(1.0)
+
+
+def test_kernels_run_from_soft_to_sharp():
+    """Each kernel passes more of 0.5 cycles per mm than the one before, and more noise."""
+    passed = [float(k.mtf(0.5)) for k in KERNELS]
+    gains = [k.noise_gain for k in KERNELS]
+    assert passed == sorted(passed)
+    assert gains == sorted(gains)
+
+
+def test_noise_follows_photons_and_kernel():
+    """A quarter of the slice doubles the noise; fewer kilovolts, tin and sharper kernels add; factors multiply."""
+    thin = replace(GATED, slice_thickness_mm=0.75)
+    assert noise_factor(GATED, thin) == pytest.approx(2.0)
+    assert noise_factor(GATED, replace(GATED, kvp=80.0)) > noise_factor(GATED, replace(GATED, kvp=100.0)) > 1
+    assert noise_factor(GATED, replace(GATED, filter="tin")) > 1.5
+    assert (
+        noise_factor(GATED, replace(GATED, kernel=KERNELS[-1])) > 1 > noise_factor(GATED, replace(GATED, iterative=1.0))
+    )
+    middle = replace(thin, kernel=KERNELS[0], kvp=100.0, iterative=0.5)
+    for last in PROTOCOLS:
+        assert noise_factor(GATED, middle) * noise_factor(middle, last) == pytest.approx(noise_factor(GATED, last))
+        assert noise_factor(last, last) == pytest.approx(1.0)
+
+
+def test_texture_follows_the_kernel():
+    """Sharper kernels make finer noise, iterative reconstruction coarser; the SD stays the one asked for."""
+    soft, sharp = (drawn_noise(replace(CHEST, kernel=KERNELS[k])) for k in (0, -1))
+    coarse = drawn_noise(replace(CHEST, kernel=KERNELS[-1], iterative=1.0))
+    assert texture(soft) < 0.9 * texture(sharp)
+    assert texture(coarse) < 0.95 * texture(sharp)
+    near = np.hypot(X, Y) < 40
+    for field in (soft, sharp, coarse):
+        assert field[:, near].std() == pytest.approx(20.0, rel=0.1)
+
+
+@pytest.mark.parametrize("protocol", [GATED, CHEST], ids=["gated", "free"])
+def test_the_right_artery_moves_most(protocol):
+    """Over many patients the RCA is smeared more than the LCX, and that more than the LAD."""
+    smear = {label: [] for label in (Label.RCA, Label.LCX, Label.LAD)}
+    for seed in range(60):
+        motion = draw_motion(draw_patient(seed), protocol)
+        for label, found in smear.items():
+            found.append(np.linalg.norm(np.ptp(motion.path_of(label)(0.0), axis=0)))
+    assert np.mean(smear[Label.RCA]) > np.mean(smear[Label.LCX]) > np.mean(smear[Label.LAD])
+
+
+def test_a_trigger_stills_the_heart():
+    """The same speck of the RCA stays brighter in a triggered scan, averaged over patients."""
+    speck = sample(Deposit(Label.RCA, "RCA", np.zeros((1, 3)), np.array([1.0]), 500.0))
+    grid = Grid(np.arange(-12, 13, 3, dtype=np.float32), *(np.arange(-12, 12, 0.6, dtype=np.float32) for _ in range(2)))
+    peaks = {}
+    for gated in (True, False):
+        protocol = replace(GATED, gated=gated)
+        paths = [draw_motion(draw_patient(seed), protocol).path_of(Label.RCA) for seed in range(12)]
+        peaks[gated] = np.mean([excess(speck, grid, protocol, path)[1].max() for path in paths])
+    assert peaks[True] > 1.25 * peaks[False]
+
+
+def test_phases_change_along_the_table_only_without_trigger():
+    """Without a trigger a lesion lies elsewhere in the next slice and comes back a beat later; with one it rests."""
+    patient = draw_patient(1)
+    free, still = (draw_motion(patient, p) for p in (CHEST, GATED))
+    path = free.path_of(Label.RCA)
+    quarter, beat = path(free.travel_mm / 4).mean(axis=0), path(free.travel_mm).mean(axis=0)
+    assert np.linalg.norm(path(0.0).mean(axis=0) - quarter) > 0.5
+    assert path(0.0).mean(axis=0) == pytest.approx(beat, abs=1e-6)
+    held = replace(still, edges_mm=(), steps_mm=((0.0, 0.0, 0.0),)).path_of(Label.RCA)
+    assert held(0.0) == pytest.approx(held(40.0))
+
+
+def test_slabs_step_in_some_triggered_scans():
+    """A minority of triggered scans have steps between slabs, constant within a slab; scans without trigger none."""
+    motions = [draw_motion(draw_patient(seed), GATED) for seed in range(120)]
+    stepped = [m for m in motions if m.edges_mm]
+    assert 0.1 < len(stepped) / 120 < 0.45
+    for motion in stepped:
+        assert len(motion.steps_mm) == len(motion.edges_mm) + 1
+        first = motion.edges_mm[0]
+        assert motion.step(first - 1) == pytest.approx(motion.step(first - 9))
+        assert np.linalg.norm(motion.step(first + 1) - motion.step(first - 1)) > 0
+    assert not any(draw_motion(draw_patient(seed), CHEST).edges_mm for seed in range(20))
+
+
+def test_steps_move_the_heart_and_not_the_spine():
+    """A step displaces what lies in front of the spine, by its size, together with the calcium; the spine stays."""
+    axis = np.arange(-80, 41, 1.0, dtype=np.float32)
+    grid = Grid(np.arange(-9, 10, 1.5, dtype=np.float32), axis, axis)
+    anatomy = np.full(grid.shape, -100, dtype=np.float32)
+    for y in (-50, 20):
+        anatomy[:, (axis > y - 6)[:, None] & (axis < y + 6)[:, None] & (np.abs(axis) < 6)[None, :]] = 100
+    motion = Motion({Label.LAD: np.zeros(3)}, edges_mm=(0.0,), steps_mm=((0.0, 0.0, 0.0), (0.0, 3.0, -4.0)))
+    target = Grid(np.array([-3.0, 3.0], dtype=np.float32), axis, axis)
+    seen = blur(anatomy, grid, target, GATED, motion.step)
+    front, back = axis < -35, axis > 0
+    for rows, expected in ((front, (3.0, -4.0)), (back, (0.0, 0.0))):
+        weights = seen[:, rows] + 100
+        y = (weights * axis[rows][:, None]).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+        x = (weights * axis).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+        assert (y[1] - y[0], x[1] - x[0]) == pytest.approx(expected, abs=0.1)
+    assert motion.path_of(Label.LAD)(3.0)[0] == pytest.approx((0.0, 3.0, -4.0))
+    still = blur(anatomy, grid, target, GATED)
+    assert np.array_equal(still[0], seen[0])
+
+
+def test_metal_darkens_what_lies_between():
+    """Between two dense rods there is a dark band; off their line there is none, and denser rods make it darker."""
+    dark = []
+    for hu in (1000.0, 3000.0):
+        added = artefact(np.random.default_rng(0), rods(hu), PLANE)
+        dark.append(added[(np.abs(X) < 12) & (np.abs(Y) < 5)].mean())
+    assert abs(added[(np.abs(X) < 12) & (np.abs(Y - 60) < 10)].mean()) < 0.1 * abs(dark[1])
+    assert dark[1] < dark[0] < 0
+    assert dark[1] < -10
+
+
+def test_water_hardens_nothing():
+    """The correction for water is exact: a water cylinder of any size gets no artefact."""
+    assert not artefact(np.random.default_rng(0), WATER, PLANE).any()
+    lengths = np.array([0.0, 50.0, 200.0, 400.0])
+    assert hardened(lengths, np.zeros(4)) == pytest.approx(np.zeros(4), abs=1e-9)
+    errors = hardened(np.full(5, 200.0), np.array([0.0, 1.0, 5.0, 20.0, 50.0]))
+    assert (np.diff(errors) < 0).all()
+    assert abs(errors[1]) < 0.005
+
+
+def test_only_slices_with_metal_change():
+    """Slices without metal keep their bits, however strong the metal elsewhere; thin electrodes change none."""
+    clean = np.stack([WATER] * 4 + [rods()] + [WATER] * 5)
+    before = clean.copy()
+    changed = harden(np.random.default_rng(0), clean, PLANE, [(np.array([12.0, 0.0, 30.0]), 90.0)])
+    assert changed.tolist() == [4]
+    assert np.array_equal(np.delete(clean, 4, axis=0), np.delete(before, 4, axis=0))
+    assert not np.array_equal(clean[4], before[4])
+    after = clean.copy()
+    assert not len(harden(np.random.default_rng(0), clean, PLANE, [(np.array([12.0, 0.0, 30.0]), 6.0)]))
+    assert np.array_equal(clean, after)
+
+
+def test_starved_rays_make_streaks():
+    """Rays through much metal are noisier than the rest: two draws differ along them, and hardly elsewhere."""
+    one, two = (artefact(np.random.default_rng(seed), rods(), PLANE) for seed in (0, 1))
+    difference = np.abs(one - two)
+    along = (np.abs(Y) < 3) & (np.abs(X) < 20)
+    assert difference[along].mean() > 1.5 * difference[(np.abs(X) < 20) & (np.abs(Y - 90) < 10)].mean()
+
+
+def test_a_protocol_of_one_s_own():
+    """A protocol needs a name only, and is then a plain gated scan at 120 kV without contrast agent."""
+    own = Protocol("own")
+    assert (own.kvp, own.filter, own.contrast, own.iterative) == (120.0, "", None, 0.0)
+    assert own.calcium_gain == own.calcium_hu_per_mg_ml
