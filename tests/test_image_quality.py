@@ -127,7 +127,7 @@ def chest():
 
 
 def test_every_place_is_told():
-    """Candidates in air, bone, heart, abdomen and elsewhere are called so, and the table lies outside though it touches."""
+    """Candidates in air, bone, heart, abdomen and elsewhere are called so; the table is outside though it touches."""
     scan, box, marks = chest()
     found = find_candidates(scan)
     place = dict(zip(map(tuple, found.voxels[found.offsets[:-1]]), place_candidates(scan, found, box), strict=True))

@@ -262,7 +262,7 @@ def test_water_hardens_nothing():
 
 def test_only_slices_with_metal_change():
     """Slices without metal keep their bits, however strong the metal elsewhere; thin electrodes change none."""
-    clean = np.stack([WATER] * 4 + [rods()] + [WATER] * 5)
+    clean = np.stack([rods(900.0)] * 4 + [rods()] + [rods(900.0)] * 5)  # bone hardens too, but is left alone
     before = clean.copy()
     changed = harden(np.random.default_rng(0), clean, PLANE, [(np.array([12.0, 0.0, 30.0]), 90.0)])
     assert changed.tolist() == [4]

@@ -14,8 +14,8 @@ from calcscore_ml.phantom.patient import Patient
 ARTERY_SHARES: dict[Label, float] = {Label.LAD: 1.7, Label.LCX: 0.6, Label.RCA: 0.8, Label.LM: 0.32}
 """Dirichlet weights of the arteries' shares of a patient's lesions (our choice).
 
-Their order is MESA's: new calcium lies in the LAD alone in 44 % of people, in the RCA alone in 12 %, LCX 10 %, left main
-6 % (Alluri 2015, JCCT 9:337, abstract). One vessel alone is rarer here.
+Their order is MESA's: new calcium lies in the LAD alone in 44 % of people, in the RCA alone in 12 %, LCX 10 %, left
+main 6 % (Alluri 2015, JCCT 9:337, abstract). One vessel alone is rarer here.
 """
 
 POINTS_PER_MG = 4.5

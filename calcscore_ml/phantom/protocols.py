@@ -51,6 +51,8 @@ class Kernel:
 
 SOFT = Kernel("soft", 0.62)
 """Body kernel of chest reports; full width at half maximum 1.5 mm (our choice)."""
+STANDARD = Kernel("standard", 0.55)
+"""Body kernel, a little sharper; full width at half maximum 1.3 mm: fits the noise spectrum of Lung-PET-CT-Dx A0001."""
 CALCIUM = Kernel("calcium", 0.52)
 """Kernel of calcium scoring: full width at half maximum 1.2 mm, no overshoot (our choice)."""
 MEDIUM = Kernel("medium", 0.44, 0.25)
@@ -66,7 +68,7 @@ VESSEL = Kernel("vessel", 0.40, 0.1)
 ITERATIVE_GAIN = 0.5
 """Share of the noise SD that iterative reconstruction of strength 1 takes away (our choice)."""
 
-KERNELS: tuple[Kernel, ...] = (SMOOTH, SOFT, CALCIUM, MEDIUM, VESSEL, SHARP)
+KERNELS: tuple[Kernel, ...] = (SMOOTH, SOFT, STANDARD, CALCIUM, MEDIUM, VESSEL, SHARP)
 """All kernels, by which series of the same exposure may differ."""
 
 
@@ -158,12 +160,12 @@ PROTOCOLS: tuple[Protocol, ...] = (
              z_range_mm=(-96.0, 48.0), share=1.0),
     Protocol("chest-low-dose-3mm", fov_mm=(320.0, 400.0), kernel=SOFT, noise_sd_hu=(19.0, 33.0), gated=False,
              z_range_mm=(-135.0, 132.0), heart_centred=False, share=2.0),
-    Protocol("chest-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(350.0, 430.0), kernel=SOFT,
-             noise_sd_hu=(7.0, 12.5), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=1.5),
+    Protocol("chest-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(350.0, 430.0), kernel=STANDARD,
+             noise_sd_hu=(5.5, 10.5), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=1.5),
     Protocol("chest-2.5mm", slice_thickness_mm=2.5, slice_spacing_mm=2.5, fov_mm=(320.0, 400.0), kernel=MEDIUM,
              noise_sd_hu=(16.0, 26.0), gated=False, z_range_mm=(-120.0, 120.0), calcium_hu_per_mg_ml=1.41,
              heart_centred=False, share=1.0),
-    Protocol("planning-3mm", fov_mm=(500.0, 500.0), noise_sd_hu=(16.0, 27.0), gated=False,
+    Protocol("planning-3mm", fov_mm=(500.0, 500.0), kernel=SOFT, noise_sd_hu=(12.0, 21.0), gated=False,
              z_range_mm=(-140.0, 130.0), calcium_hu_per_mg_ml=1.3, heart_centred=False, share=0.7),
     Protocol("gated-3mm-100kv", kvp=100.0, noise_sd_hu=(14.0, 24.0), share=0.7),
     Protocol("gated-3mm-80kv", kvp=80.0, noise_sd_hu=(18.0, 28.0), share=0.3),
@@ -173,8 +175,8 @@ PROTOCOLS: tuple[Protocol, ...] = (
              heart_centred=False, share=0.3),
     Protocol("attenuation-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(500.0, 500.0), kernel=SMOOTH,
              noise_sd_hu=(14.0, 26.0), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0),
-    Protocol("chest-contrast-3mm", fov_mm=(380.0, 460.0), kernel=SOFT, noise_sd_hu=(10.0, 18.0), gated=False,
-             z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0, contrast=Contrast("venous", (105.0, 160.0))),
+    Protocol("chest-contrast-3mm", fov_mm=(380.0, 460.0), noise_sd_hu=(15.0, 28.0), gated=False,
+             z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0, contrast=Contrast("venous", (95.0, 140.0))),
     Protocol("angiography", slice_thickness_mm=0.75, slice_spacing_mm=0.75, fov_mm=(170.0, 200.0), matrix=384,
              kernel=VESSEL, noise_sd_hu=(20.0, 32.0), z_range_mm=(-60.0, 30.0), share=0.0, iterative=0.4,
              contrast=Contrast("arterial", (300.0, 500.0))),

@@ -90,7 +90,7 @@ def enhance(tissue: Tissue, contrast: Contrast, rng: np.random.Generator, factor
     arterial = contrast.phase == "arterial"
     right = added * float(rng.uniform(0.25, 0.9) if arterial else rng.normal(1, 0.04))
     # Shares of the blood's enhancement that tissues take up are our choices, by eye on enhanced scans.
-    muscle, organ, heart = (0.05, 0.12, 0.16) if arterial else (0.16, 0.7, 0.65)
+    muscle, organ, heart = (0.05, 0.12, 0.16) if arterial else (0.05, 0.35, 0.65)
     return replace(
         tissue,
         left_blood_hu=tissue.blood_hu + added,
