@@ -182,12 +182,12 @@ def test_altered_images_are_found(tmp_path):
 
 
 def test_the_repositorys_manifest_lists_its_scans():
-    """The real scans are there and unaltered; the digital cohort is listed in its splits, to be made by one command."""
+    """The real scans are there and unaltered; the digital cohorts are listed in their splits, each to be made by one command."""
     rows = read_manifest("data_manifest.csv")
     real = [r for r in rows if r.sha256]
     assert {r.image.name for r in real} == {p.name for p in Path("data").iterdir() if p.is_dir()}
     assert not missing(real)
     assert not altered(real)
     digital = [r for r in rows if r not in real]
-    assert {r.source for r in digital} == {"calcscore phantom cohort --count 240 --seed 1 --format nifti"}
-    assert [sum(r.split == s for r in digital) for s in ("train", "calibrate", "test")] == [144, 48, 48]
+    assert {r.source for r in digital} == {"calcscore phantom default", "calcscore phantom held_out"}
+    assert [sum(r.split == s for r in digital) for s in ("train", "calibrate", "test")] == [160, 40, 60]
