@@ -182,7 +182,7 @@ def test_altered_images_are_found(tmp_path):
 
 
 def test_the_repositorys_manifest_lists_its_scans():
-    """The real scans are there and unaltered; the digital cohorts are listed in their splits, each to be made by one command."""
+    """The real scans are there and unaltered; the digital cohorts are listed, each to be made by one command."""
     rows = read_manifest("data_manifest.csv")
     real = [r for r in rows if r.sha256]
     assert {r.image.name for r in real} == {p.name for p in Path("data").iterdir() if p.is_dir()}

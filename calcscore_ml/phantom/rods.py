@@ -27,8 +27,8 @@ QRM_PROTOCOL = Protocol(
     calcium_hu_per_mg_ml=1.0,
 )
 """The real scan's: 120 kV, 3 mm, 0.488 mm pixels. Kernel width 0.64 +- 0.03 mm and no overshoot by a fit to the edge of
-the 200 mg/ml calibration rod (20 mm), noise SD 21 HU between neighbouring slices of the insert; both measured. Density of
-the sampled rods is in HU above the insert, so the gain is 1."""
+the 200 mg/ml calibration rod (20 mm), noise SD 21 HU between neighbouring slices of the insert; both measured. The
+sampled rods are in HU above the insert, so the gain is 1."""
 
 INSERT_HU = 76.0
 """The insert between the rods, measured."""
@@ -37,8 +37,8 @@ WATER_HU = 36.0
 """The scan's water rod, measured."""
 
 HU_PER_MG_ML = 1.48
-"""HU per mg/ml above water: the signal of the scan's three 5 mm rods, summed over their surroundings without a threshold,
-over their mass (1.50, 1.48 and 1.47). The 20 mm calibration rod gives 1.374 (mass factor 0.728), 7 % less."""
+"""HU per mg/ml above water: the signal of the scan's three 5 mm rods, summed around them without a threshold, over
+their mass (1.50, 1.48 and 1.47). The 20 mm calibration rod gives 1.374 (mass factor 0.728), 7 % less; docs/qrm.md."""
 
 PIXEL_MM = 0.488
 """Pixel of the real scan."""
@@ -88,7 +88,8 @@ RODS: tuple[Rod, ...] = (
     Rod(5, 200, Label.LAD, (31.37, 17.16)), Rod(3, 200, Label.LAD, (21.02, 10.57)),
     Rod(1, 200, Label.LAD, (10.68, 3.99)),
     Rod(5, 400, Label.LCX, (-32.51, 13.75)), Rod(3, 400, Label.LCX, (-21.43, 8.28)),
-    Rod(1, 400, Label.LCX, (-10.36, 2.81)), Rod(5, 800, Label.RCA, (1.5, -40.67)), Rod(3, 800, Label.RCA, (1.65, -28.17)),
+    Rod(1, 400, Label.LCX, (-10.36, 2.81)),
+    Rod(5, 800, Label.RCA, (1.5, -40.67)), Rod(3, 800, Label.RCA, (1.65, -28.17)),
     Rod(1, 800, Label.RCA, (1.16, -15.97)),
 )  # fmt: skip
 """The nine rods, where the real scan has them."""
@@ -152,7 +153,7 @@ def scan_rods(seed: int, protocol: Protocol = QRM_PROTOCOL) -> RodScan:
     rods = np.zeros(target.shape, dtype=np.uint8)
     mz, my, mx = target.mesh
     for number, rod in enumerate(RODS, start=1):
-        centre = shift + [0.0, *rod.place_mm]
+        centre = shift + np.array([0.0, *rod.place_mm])
         window, hu = excess(sample_rod(rod, centre), target, protocol)
         clean[window] += hu
         beside = np.hypot(my - centre[1], mx - centre[2]) <= rod.diameter_mm / 2 + 1.5
