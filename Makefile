@@ -45,6 +45,7 @@ bench: $(STAMP) ## benchmarks; see benchmarks/README.md
 
 docs: $(STAMP) ## the pictures and tables of docs/, made anew
 	$(RUN) scripts/picture_phantom.py docs/pictures data/lung-pet-ct-dx-a0001-heart
+	$(RUN) scripts/digital_rods.py data/qrm-thorax-phantom 40 docs/pictures/qrm_digital.png
 
 model: $(STAMP) ## train the model that comes with the package
-	$(RUN) scripts/build_default_model.py
+	$(RUN) scripts/build_default_model.py cohorts

@@ -22,7 +22,7 @@ from calcscore_ml.manifest import ManifestRow, read_manifest
 from calcscore_ml.pipeline import score_labelled
 from calcscore_ml.recipe import builtin_recipe, read_recipe
 
-CATEGORIES = (0, 1e-9, 10, 100, 400)
+CATEGORIES = (0, 1e-9, 10 + 1e-9, 100 + 1e-9, 400 + 1e-9)
 NAMES = ("0", "1-10", "11-100", "101-400", "> 400")
 
 
@@ -67,4 +67,6 @@ def main(manifest: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(Path(sys.argv[1]))

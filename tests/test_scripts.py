@@ -43,9 +43,19 @@ def test_a_crop_is_a_scan_in_its_place(tmp_path):
     assert crop.geometry.matches(whole.geometry.crop((2, 10, 20), (8, 60, 90)))
 
 
+def test_a_cohort_describes_itself(cohort):
+    """Every scan, artery and label of the cohort is counted in the tables."""
+    told = run("describe_cohort.py", cohort)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line.startswith("|")]
+    table = {row[0]: row[1:] for row in rows}
+    assert sum(int(table[name][0]) for name in ("0", "1-10", "11-100", "101-400", "> 400")) == 16
+    assert table["small"][0] == "16"
+    assert {"LM", "LAD", "LCX", "RCA"} <= set(table)
+
+
 def test_a_call_without_arguments_says_how():
     """A script called wrongly prints its first lines and fails."""
-    for script in ("train.py", "evaluate.py", "crop_scan.py", "score_rods.py"):
+    for script in ("train.py", "evaluate.py", "crop_scan.py", "score_rods.py", "describe_cohort.py", "digital_rods.py"):
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / script], capture_output=True, text=True, check=False, cwd=ROOT
         )

@@ -93,7 +93,7 @@ def read_cohort(source: Path | str) -> Cohort:
         When there is no such cohort or file, or it breaks a rule; the message names the key.
 
     >>> read_cohort("default").count
-    240
+    200
     """
     file = Path(source)
     if file.suffix != ".toml" and not file.is_file():
