@@ -12,7 +12,7 @@ from calcscore_ml.phantom.acquisition import blur, noise
 from calcscore_ml.phantom.canvas import Grid
 from calcscore_ml.phantom.deposits import Deposit, excess, sample
 from calcscore_ml.phantom.motion import Motion, draw_motion
-from calcscore_ml.phantom.projection import artefact, harden, hardened
+from calcscore_ml.phantom.projection import SHOULDERS_MM, artefact, harden, hardened
 from calcscore_ml.phantom.protocols import noise_factor
 from calcscore_ml.phantom.spectrum import Contrast, calcium_factor, enhance, seen_at
 
@@ -286,3 +286,26 @@ def test_a_protocol_of_one_s_own():
     own = Protocol("own")
     assert (own.kvp, own.filter, own.contrast, own.iterative) == (120.0, "", None, 0.0)
     assert own.calcium_gain == own.calcium_hu_per_mg_ml
+
+
+def test_the_heart_of_a_breathing_patient_wanders():
+    """In free breathing the heart rises and sinks along the scan, by no more than the breath; held breath keeps it."""
+    breathing = find_protocol("attenuation-5mm")
+    heights = np.arange(-140, 140, 5.0)
+    moved = np.array([draw_motion(draw_patient(3), breathing).step(z)[0] for z in heights])
+    assert 0.8 * breathing.breathing_mm < np.ptp(moved) <= breathing.breathing_mm
+    held = draw_motion(draw_patient(3), replace(breathing, breathing_mm=0.0))
+    assert not any(held.step(z).any() for z in heights)
+    again = draw_motion(draw_patient(3), breathing, 1)
+    assert again.breath_phase != draw_motion(draw_patient(3), breathing).breath_phase
+
+
+def test_shoulders_are_streaked_only_where_photons_starve():
+    """A starved protocol changes slices through the shoulders and no others."""
+    low = replace(find_protocol("attenuation-5mm"), matrix=128, noise_sd_hu=(0.01, 0.01), z_range_mm=(60.0, 130.0))
+    low = replace(low, slice_spacing_mm=10.0, slice_thickness_mm=10.0)
+    starved, plain = (generate(5, replace(low, starved=s)) for s in (True, False))
+    height = starved.origin_mm[0] + 10.0 * np.arange(len(starved.scan.hu))
+    change = np.abs(starved.scan.hu.astype(int) - plain.scan.hu).max(axis=(1, 2))
+    assert (change[height > SHOULDERS_MM] > 5).all()
+    assert (change[height < SHOULDERS_MM] == 0).all()

@@ -155,7 +155,7 @@ def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
     rays = streaks(patient.stream("streaks"), target, metal)
     if rays is not None:
         clean += rays
-    harden(patient.stream("starvation", take.repeat), clean, target, metal)
+    harden(patient.stream("starvation", take.repeat), clean, target, metal, shoulders=protocol.starved)
     root = np.asarray(patient.valve_mm) + np.array([8.0, 0.0, 0.0])
     sd = float(patient.stream("dose").uniform(*protocol.noise_sd_hu)) * _size_effect(patient) / np.sqrt(take.dose)
     clean += noise(

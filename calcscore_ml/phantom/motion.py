@@ -41,6 +41,12 @@ STEP_ODDS = 0.25
 STEP_SD_MM = (0.8, 1.2, 1.2)
 """SD of a visible displacement between slabs, (z, y, x) (our choice)."""
 
+TRAVEL_PER_BREATH_MM = 110.0
+"""How far the table moves during a breath (our choice)."""
+
+BREATH_DIRECTION = (1.0, -0.3, 0.0)
+"""The heart sinks and comes forward as the patient breathes in, (z, y, x) (our choice)."""
+
 MAX_SWING_MM = 9.0
 """Largest travel during one slice."""
 
@@ -61,6 +67,8 @@ class Motion:
         Heights at which slabs of a triggered scan meet, ascending.
     steps_mm : (n + 1, 3) array
         Displacement of each slab, (z, y, x).
+    breath_mm, breath_phase : float
+        Half the way between breathing in and out, and its phase at height 0 [rad].
     """
 
     swings: dict[Label, NDArray[np.float64]]
@@ -68,10 +76,14 @@ class Motion:
     travel_mm: float = np.inf
     edges_mm: tuple[float, ...] = ()
     steps_mm: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0),)
+    breath_mm: float = 0.0
+    breath_phase: float = 0.0
 
     def step(self, height_mm: float) -> NDArray[np.float64]:
-        """Return the displacement of the slab a slice belongs to, (z, y, x) [mm]."""
-        return np.asarray(self.steps_mm[int(np.searchsorted(self.edges_mm, height_mm))])
+        """Return the displacement of the heart while a slice is taken, by slab and breath, (z, y, x) [mm]."""
+        breath = self.breath_mm * np.sin(self.breath_phase + 2 * np.pi * height_mm / TRAVEL_PER_BREATH_MM)
+        slab = self.steps_mm[int(np.searchsorted(self.edges_mm, height_mm))]
+        return np.asarray(slab + breath * np.array(BREATH_DIRECTION), dtype=np.float64)
 
     def path_of(self, label: Label) -> Path:
         """Return the displacements of something with this label, by height of the slice."""
@@ -106,8 +118,10 @@ def draw_motion(patient: Patient, protocol: Protocol, repeat: int = 0) -> Motion
     edges = np.arange(low + first * height, high, height)
     visible = rng.random() < STEP_ODDS
     steps = rng.normal(0, STEP_SD_MM, (len(edges) + 1, 3))
+    breath = 0.5 * protocol.breathing_mm
+    breath_phase = float(patient.stream("breath", repeat).uniform(0, 2 * np.pi))
     if not protocol.gated:
-        return Motion(swings, phase, travel)
+        return Motion(swings, phase, travel, breath_mm=breath, breath_phase=breath_phase)
     if not visible:
         return Motion(swings, phase)
     moved = tuple((float(z), float(y), float(x)) for z, y, x in steps)

@@ -46,14 +46,22 @@ ANGLES = 160
 STEP_MM = 2.5
 """Pixel of the coarse projection."""
 
+SHOULDERS_MM = 95.0
+"""Shoulders begin at this height above the aortic valve."""
+
 LEAST_STRENGTH = 25.0
 """Metal with weaker streaks [HU] than this, such as electrodes, is too thin to harden the beam."""
 
 
 def harden(
-    rng: np.random.Generator, clean: F32, target: Grid, sources: list[tuple[NDArray[np.float64], float]]
+    rng: np.random.Generator,
+    clean: F32,
+    target: Grid,
+    sources: list[tuple[NDArray[np.float64], float]],
+    *,
+    shoulders: bool = False,
 ) -> NDArray[np.int_]:
-    """Add the artefacts of metal to the slices that hold some.
+    """Add the artefacts of metal to the slices that hold some, and those of the shoulders.
 
     Parameters
     ----------
@@ -65,6 +73,8 @@ def harden(
         Of the scan.
     sources : list of (centre, strength)
         Where metal lies, (z, y, x) [mm], and how strong its streaks are [HU].
+    shoulders : bool
+        Whether slices above `SHOULDERS_MM` are projected too.
 
     Returns
     -------
@@ -73,11 +83,12 @@ def harden(
     """
     step = float(target.z[1] - target.z[0])
     heights = np.array([centre[0] for centre, strength in sources if strength >= LEAST_STRENGTH])
-    if not len(heights):
-        return np.empty(0, dtype=int)
-    within = (target.z > heights.min() - step) & (target.z < heights.max() + step)
-    holds = np.abs(target.z[:, None] - heights[None, :]).min(axis=1) < step
-    near = np.flatnonzero(holds | (within & (clean.max(axis=(1, 2)) > METAL_HU)))
+    chosen = target.z > (SHOULDERS_MM if shoulders else np.inf)
+    if len(heights):
+        within = (target.z > heights.min() - step) & (target.z < heights.max() + step)
+        holds = np.abs(target.z[:, None] - heights[None, :]).min(axis=1) < step
+        chosen = chosen | holds | (within & (clean.max(axis=(1, 2)) > METAL_HU))
+    near = np.flatnonzero(chosen)
     for k in near:
         clean[k] += artefact(rng, clean[k], target)
     return near

@@ -109,6 +109,10 @@ class Protocol:
         Filter of the beam beyond the usual.
     contrast : Contrast or None
         Contrast agent, if any.
+    breathing_mm : float
+        Travel of the heart between breathing in and out, up and down, when the patient breathes during the scan.
+    starved : bool
+        Whether so few photons pass the shoulders that their slices are streaked.
     iterative : float
         Strength of iterative reconstruction, 0 (filtered backprojection) to 1: less noise, and coarser.
     """
@@ -129,6 +133,8 @@ class Protocol:
     share: float = 1.0
     filter: Literal["", "tin"] = ""
     contrast: Contrast | None = None
+    breathing_mm: float = 0.0
+    starved: bool = False
     iterative: float = 0.0
 
     @property
@@ -174,7 +180,8 @@ PROTOCOLS: tuple[Protocol, ...] = (
              noise_sd_hu=(28.0, 45.0), gated=False, z_range_mm=(-80.0, 40.0), calcium_hu_per_mg_ml=1.41,
              heart_centred=False, share=0.3),
     Protocol("attenuation-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(500.0, 500.0), kernel=SMOOTH,
-             noise_sd_hu=(14.0, 26.0), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0),
+             noise_sd_hu=(14.0, 26.0), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0,
+             breathing_mm=9.0, starved=True),
     Protocol("chest-contrast-3mm", fov_mm=(380.0, 460.0), noise_sd_hu=(15.0, 28.0), gated=False,
              z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0, contrast=Contrast("venous", (95.0, 140.0))),
     Protocol("angiography", slice_thickness_mm=0.75, slice_spacing_mm=0.75, fov_mm=(170.0, 200.0), matrix=384,
