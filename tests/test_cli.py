@@ -145,6 +145,16 @@ def test_train_and_evaluate_end_to_end(cohort, tmp_path):
     assert "patient_id" not in (out / "scans.csv").read_text()
 
 
+def test_phantom_lists_its_cohorts_and_protocols():
+    """A newcomer sees what there is, on screen and for machines."""
+    shown = run("phantom", "--list").stderr
+    assert "held_out" in shown
+    assert "slice mm" in shown
+    told = json.loads(run("phantom", "--list", "--json").stdout)
+    assert {"default", "rescans"} <= set(told["cohorts"])
+    assert "gated-3mm-tin" in told["protocols"]
+
+
 def test_phantom_writes_a_cohort_that_reads_back(tmp_path):
     """A digital scan written as DICOM is a scan like any other."""
     one = ("-n", 1, "--seed", 3, "--protocol", "gated-3mm", "--format", "dicom")

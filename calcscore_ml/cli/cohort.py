@@ -69,6 +69,6 @@ def _list(as_json: bool) -> None:
         emit({"cohorts": {n: c.description for n, c in cohorts.items()}, "protocols": [p.name for p in PROTOCOLS]})
         return
     columns = ("cohort", "patients", "scans of each", "what it is")
-    table("Cohorts", columns, [(n, c.count, len(c.takes), c.description) for n, c in cohorts.items()])
-    rows = [(p.name, p.kvp, p.slice_thickness_mm, p.kernel.name, p.share) for p in PROTOCOLS]
-    table("Protocols", ("protocol", "kV", "slice [mm]", "kernel", "share"), [tuple(row) for row in rows])
+    table("Cohorts", columns, [(n, c.count, len(c.takes), c.description) for n, c in cohorts.items()], text=(0, 3))
+    rows = [(p.name, p.kvp, f"{p.slice_thickness_mm:g}", p.kernel.name, p.share) for p in PROTOCOLS]
+    table("Protocols", ("protocol", "kV", "slice mm", "kernel", "share"), [tuple(row) for row in rows], text=(0, 3))

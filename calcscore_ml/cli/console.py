@@ -73,11 +73,11 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """Print a table for people; the first column is text, the others are numbers."""
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]], text: tuple[int, ...] = (0,)) -> None:
+    """Print a table for people; columns in `text`, the first unless said otherwise, are words, the others numbers."""
     made = Table(title=title, title_justify="left", header_style="bold")
     for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0, overflow="fold")
+        made.add_column(column, justify="left" if i in text else "right", no_wrap=i == 0, overflow="fold")
     for row in rows:
         made.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row))
     screen.print(made)
