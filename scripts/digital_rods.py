@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calcscore_ml.io import read_scan
-from calcscore_ml.phantom.rods import RODS, RodScan, scan_rods
+from calcscore_ml.phantom.rods import RODS, RodScan, rod_regions, scan_rods
 from calcscore_ml.scan import Scan
 from calcscore_ml.scores import RULES, from_label_volume, summarise
 from calcscore_ml.scores.mass import MassCalibration
@@ -24,12 +24,7 @@ REAL_Z_MM = 599.375
 def real_rods(scan: Scan) -> RodScan:
     """The same regions on the real scan."""
     world = scan.geometry.to_world(np.moveaxis(np.indices(scan.geometry.shape), 0, -1))
-    rods = np.zeros(scan.geometry.shape, np.uint8)
-    for number, rod in enumerate(RODS, start=1):
-        y, x = rod.place_mm
-        beside = np.hypot(world[..., 0] - x, world[..., 1] - y) <= rod.diameter_mm / 2 + 1.5
-        rods[beside & (np.abs(world[..., 2] - REAL_Z_MM) <= 9)] = number
-    return RodScan(scan, rods)
+    return RodScan(scan, rod_regions(world[..., 2], world[..., 1], world[..., 0], (REAL_Z_MM, 0.0, 0.0)))
 
 
 def scores(scanned: RodScan) -> NDArray[np.float64]:

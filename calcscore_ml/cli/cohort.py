@@ -39,6 +39,7 @@ def phantom(
     Examples: `calcscore phantom default --count 50 -o cohort --workers 2`, `calcscore phantom rescans -o rescans`
     """
     from calcscore_ml.phantom import find_protocol, read_cohort, write_cohort
+    from calcscore_ml.phantom.cohort import MANIFEST_NAME, TRUTH_NAME
 
     if list_them:
         _list(as_json)
@@ -52,7 +53,7 @@ def phantom(
     folder = output or Path(Path(cohort).stem)
     with progress("digital scans", plan.count * len(plan.takes)) as step:
         rows = write_cohort(folder, plan, workers=workers, progress=step)
-    manifest, truth = folder / "data_manifest.csv", folder / "truth.csv"
+    manifest, truth = folder / MANIFEST_NAME, folder / TRUTH_NAME
     if as_json:
         emit({"manifest": str(manifest), "truth": str(truth), "scans": [r.scan_id for r in rows]})
         return

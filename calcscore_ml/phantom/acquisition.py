@@ -16,7 +16,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from calcscore_ml.phantom.canvas import F32, Grid, lerp_matrix
-from calcscore_ml.phantom.deposits import gaussian, lobes, slice_profile
+from calcscore_ml.phantom.deposits import gaussian, slice_profile
 from calcscore_ml.phantom.protocols import Protocol
 
 SECTORS = 8
@@ -77,7 +77,7 @@ def _matrices(
 ) -> list[tuple[np.float32, F32, F32]]:
     pixel = float(source.x[1] - source.x[0])
     matrices = []
-    for share, sigma in lobes(protocol):
+    for share, sigma in protocol.kernel.lobes:
         # The painter's soft edge already blurs by a pixel's box.
         left = float(np.sqrt(max(sigma**2 - pixel**2 / 12, (0.32 * pixel) ** 2)))
         wy, wx = gaussian(target.y - shift[0], source.y, left), gaussian(target.x - shift[1], source.x, left)
@@ -182,8 +182,7 @@ def streaks(rng: np.random.Generator, target: Grid, sources: list[tuple[NDArray[
 def _sector_filters(ny: int, nx: int, pixel: float, protocol: Protocol) -> NDArray[np.float32]:
     fy, fx = fft.fftfreq(ny, pixel)[:, None], fft.rfftfreq(nx, pixel)[None, :]
     f = np.hypot(fy, fx)
-    transfer = sum(share * np.exp(-2 * (np.pi * sigma * f) ** 2) for share, sigma in lobes(protocol))
-    amplitude = np.sqrt(f + 0.004) * transfer / (1 + protocol.iterative * (f / ITERATIVE_CORNER) ** 2)
+    amplitude = np.sqrt(f + 0.004) * protocol.kernel.mtf(f) / (1 + protocol.iterative * (f / ITERATIVE_CORNER) ** 2)
     angle = np.mod(np.arctan2(fy, fx), np.pi) / np.pi * SECTORS
     # The sectors' windows add up to one, so equal attenuation all around gives plain noise.
     windows = [np.clip(1 - np.abs((angle - j + SECTORS / 2) % SECTORS - SECTORS / 2), 0, 1) for j in range(SECTORS)]

@@ -17,7 +17,15 @@ from calcscore_ml.phantom.canvas import F32, Grid, Tube, path
 from calcscore_ml.phantom.heart import Heart
 from calcscore_ml.phantom.painter import paint_tube
 from calcscore_ml.phantom.patient import Patient
-from calcscore_ml.phantom.segments import BRANCH_SEGMENTS, Borders, lad_borders, lcx_borders, rca_borders, segment_at
+from calcscore_ml.phantom.segments import (
+    BRANCH_SEGMENTS,
+    Borders,
+    find_segment,
+    lad_borders,
+    lcx_borders,
+    rca_borders,
+    segment_at,
+)
 
 STEP_MM = 1.5
 """Distance between the points of a centreline."""
@@ -134,7 +142,7 @@ class Branch:
 
     def at(self, s_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Return point, unit tangent and radius at arc length `s_mm`, held at the ends."""
-        steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))])
+        steps = _arc_mm(self.points)
         s = float(np.clip(s_mm, 0, steps[-1]))
         point = np.array([np.interp(s, steps, self.points[:, i]) for i in range(3)])
         k = int(np.clip(np.searchsorted(steps, s), 1, len(steps) - 1))
@@ -218,9 +226,9 @@ def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
     branches = []
     for name, kind, line in whole:
         fine = path(line, STEP_MM) if name in ("left main", *starts) else line
-        own = borders.get(name, ((0.0, BRANCH_SEGMENTS.get(name, 5)),))
+        own = borders[name] if name in borders else ((0.0, BRANCH_SEGMENTS[name]),)
         spread = np.interp(np.linspace(0, 1, len(fine)), np.linspace(0, 1, len(lumen[kind])), lumen[kind])
-        label = _label(name, side)
+        label = find_segment(own[0][1]).label
         sunk = bridge if name == "LAD" else (0.0, 0.0)
         branches.append(Branch(name, label, fine, 0.5 * spread * width + WALL_MM, own, sunk))
     return tuple(branches)
@@ -238,16 +246,6 @@ def paint_coronaries(volume: F32, grid: Grid, heart: Heart, branches: tuple[Bran
     paint_tube(volume, grid, Tube(vein, np.linspace(1.0, 2.6, len(vein))), venous, edge_mm=edge_mm)
     sinus = path(heart.place([(48, 32, -34), (30, 32, -40), (10, 26, -42), (-14, 18, -38)]), 4.0)
     paint_tube(volume, grid, Tube(sinus, np.linspace(3.0, 5.0, len(sinus))), venous, edge_mm=edge_mm)
-
-
-def _label(name: str, side: str) -> Label:
-    if name == "left main":
-        return Label.LM
-    if name == "LAD" or name.startswith("diagonal"):
-        return Label.LAD
-    if name in ("LCX", "ramus", "left posterolateral") or name.startswith("marginal"):
-        return Label.LCX
-    return Label.LCX if name.endswith("posterior descending") and side == "left" else Label.RCA
 
 
 def _lumens(dominance: str) -> dict[str, tuple[float, ...]]:
@@ -271,8 +269,13 @@ def _leave(heart: Heart, start: tuple[float, float, float], end: tuple[float, fl
 
 def _along(line: NDArray[np.float64], point: NDArray[np.float64]) -> float:
     """Arc length of the point of a line nearest to `point` [mm]."""
-    steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    steps = _arc_mm(line)
     return float(steps[int(np.linalg.norm(line - point, axis=1).argmin())])
+
+
+def _arc_mm(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Arc length at every point of a line [mm]."""
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
 
 
 def _depth(heart: Heart) -> Distance:
@@ -281,15 +284,20 @@ def _depth(heart: Heart) -> Distance:
     return lambda p: np.asarray(np.min([c.distance(p[:, 0], p[:, 1], p[:, 2]) for c in chambers], axis=0), np.float64)
 
 
+def _slope(points: NDArray[np.float64], distance: Distance) -> NDArray[np.float64]:
+    """Gradient of a distance at some points, (n, 3)."""
+    return np.stack([distance(points + 0.5 * e) - distance(points - 0.5 * e) for e in np.eye(3)], axis=1)
+
+
 def _outward(points: NDArray[np.float64], depth: Distance) -> NDArray[np.float64]:
-    slope = np.stack([depth(points + 0.5 * e) - depth(points - 0.5 * e) for e in np.eye(3)], axis=1)
+    slope = _slope(points, depth)
     return np.asarray(slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 0.2))
 
 
 def _wind(line: NDArray[np.float64], heart: Heart, rng: np.random.Generator) -> NDArray[np.float64]:
     """Let an artery wind along the surface, more in the old (our choice: about 0.5 mm at 45, 1.5 mm at 85)."""
     fine = path(line, STEP_MM)
-    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
+    s = _arc_mm(fine)
     size = (0.5 + 0.025 * (heart.patient.age_years - 45)) * float(rng.gamma(4.0, 0.25))
     wave = np.zeros(len(s))
     for _ in range(3):
@@ -308,7 +316,7 @@ def _bridge(
     rng = patient.stream("bridge")
     if rng.random() > BRIDGE_SHARE:
         return lad, (0.0, 0.0)
-    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lad, axis=0), axis=1))])
+    s = _arc_mm(lad)
     middle, half = float(rng.uniform(0.42, 0.62)) * s[-1], float(rng.uniform(5, 14))
     inward = -_outward(lad, left_ventricle)
     share = np.clip(1.4 * np.cos(np.clip((s - middle) / half, -1, 1) * np.pi / 2), 0, 1)
@@ -342,13 +350,12 @@ def _out_of_chambers(line: NDArray[np.float64], heart: Heart) -> NDArray[np.floa
 def _into_groove(points: NDArray[np.float64], first: Distance, second: Distance, gap_mm: float) -> NDArray[np.float64]:
     """Move points until both distances are `gap_mm`, or as near as they get without leaving their place by far."""
     start, moved = points.copy(), points.copy()
-    eye = np.eye(3)
     for _ in range(12):
-        system = np.repeat(ATTRACTION * eye[None], len(moved), axis=0)
+        system = np.repeat(ATTRACTION * np.eye(3)[None], len(moved), axis=0)
         right = ATTRACTION * (start - moved)
         for distance in (first, second):
             value = distance(moved)
-            slope = np.stack([(distance(moved + 0.5 * e) - distance(moved - 0.5 * e)) for e in eye], axis=1)
+            slope = _slope(moved, distance)
             system += slope[:, :, None] * slope[:, None, :]
             right += slope * (gap_mm - value)[:, None]
         step = np.linalg.solve(system, right[:, :, None])[:, :, 0]

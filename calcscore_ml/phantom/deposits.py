@@ -147,16 +147,10 @@ def excess(
             if not len(used):
                 continue
             plane = np.tensordot(weights[used], sampled.density[used[0] : used[-1] + 1], axes=(0, 0))
-            for share, sigma in lobes(protocol):
+            for share, sigma in protocol.kernel.lobes:
                 wy, wx = gaussian(cut.y - dy, source.y, sigma), gaussian(cut.x - dx, source.x, sigma)
                 out[k] += np.float32(share / len(moves)) * (wy @ plane @ wx.T)
     return window, out * volume
-
-
-def lobes(protocol: Protocol) -> tuple[tuple[float, float], ...]:
-    """Weights and widths [mm] of the Gaussians that add up to the in-plane point spread."""
-    edge, sigma = protocol.kernel.edge, protocol.kernel.sigma_mm
-    return ((1.0, sigma),) if edge == 0 else ((1 + edge, sigma), (-edge, 2 * sigma))
 
 
 def gaussian(at: NDArray[np.floating], source: NDArray[np.floating], sigma_mm: float) -> F32:

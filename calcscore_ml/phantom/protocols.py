@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,13 @@ class Kernel:
     sigma_mm: float
     edge: float = 0.0
 
+    @property
+    def lobes(self) -> tuple[tuple[float, float], ...]:
+        """Weights and widths [mm] of the Gaussians that add up to the point spread."""
+        if self.edge == 0:
+            return ((1.0, self.sigma_mm),)
+        return ((1 + self.edge, self.sigma_mm), (-self.edge, 2 * self.sigma_mm))
+
     def mtf(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
         """Modulation transfer at spatial frequencies [1/mm]: the Fourier transform of the point spread.
 
@@ -39,8 +46,7 @@ class Kernel:
         [1.0]
         """
         f = np.asarray(frequency_per_mm, dtype=float)
-        main = np.exp(-2 * (np.pi * self.sigma_mm * f) ** 2)
-        return np.asarray((1 + self.edge) * main - self.edge * main**4)
+        return np.asarray(sum(share * np.exp(-2 * (np.pi * sigma * f) ** 2) for share, sigma in self.lobes))
 
     @property
     def noise_gain(self) -> float:
@@ -158,6 +164,8 @@ class Protocol:
         return round((high - low) / self.slice_spacing_mm) + 1
 
 
+Named = TypeVar("Named", Kernel, Protocol)
+
 PROTOCOLS: tuple[Protocol, ...] = (
     Protocol("gated-3mm", share=4.0),
     Protocol("gated-2.5mm", slice_thickness_mm=2.5, slice_spacing_mm=2.5, fov_mm=(220.0, 280.0), kernel=SOFT,
@@ -202,11 +210,7 @@ def find_protocol(name: str) -> Protocol:
     >>> find_protocol("chest-5mm").slice_thickness_mm
     5.0
     """
-    for protocol in PROTOCOLS:
-        if protocol.name == name:
-            return protocol
-    known = ", ".join(p.name for p in PROTOCOLS)
-    raise RecipeError(f"a protocol must be one of {known}; got {name!r}")
+    return _find(PROTOCOLS, name, "a protocol")
 
 
 def find_kernel(name: str) -> Kernel:
@@ -220,11 +224,7 @@ def find_kernel(name: str) -> Kernel:
     >>> find_kernel("soft").sigma_mm
     0.62
     """
-    for kernel in KERNELS:
-        if kernel.name == name:
-            return kernel
-    known = ", ".join(k.name for k in KERNELS)
-    raise RecipeError(f"a kernel must be one of {known}; got {name!r}")
+    return _find(KERNELS, name, "a kernel")
 
 
 def noise_factor(protocol: Protocol, other: Protocol) -> float:
@@ -238,3 +238,10 @@ def noise_factor(protocol: Protocol, other: Protocol) -> float:
     photons *= {"": 1.0, "tin": 0.2}[other.filter] / {"": 1.0, "tin": 0.2}[protocol.filter]
     spared = (1 - ITERATIVE_GAIN * other.iterative) / (1 - ITERATIVE_GAIN * protocol.iterative)
     return spared * other.kernel.noise_gain / protocol.kernel.noise_gain / float(np.sqrt(photons))
+
+
+def _find(named: tuple[Named, ...], name: str, what: str) -> Named:
+    for one in named:
+        if one.name == name:
+            return one
+    raise RecipeError(f"{what} must be one of {', '.join(one.name for one in named)}; got {name!r}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.geometry import Geometry
@@ -46,8 +46,8 @@ PIXEL_MM = 0.488
 SPAN_MM = (33.0, 96.0, 92.0)
 """Size of the part of the insert that is scanned, (z, y, x)."""
 
-ROD_STEP_MM = FINE_STEP_MM
-"""Sampling of the rods; voxels at the edge are filled by their share."""
+REGION_MARGIN_MM, REGION_HEIGHT_MM = 1.5, 18.0
+"""Around a rod, what counts as its own."""
 
 SUBSAMPLES = 15
 """Points along each side of a fine voxel, to find its share of a rod's disc."""
@@ -114,15 +114,15 @@ class RodScan:
 def sample_rod(rod: Rod, centre_mm: NDArray[np.float64]) -> SampledDeposit:
     """Sample a rod, its axis along z, on a fine grid; density is in HU above the insert it displaces."""
     half = rod.diameter_mm / 2
-    grid = Grid.box(centre_mm - half - ROD_STEP_MM, centre_mm + half + ROD_STEP_MM, ROD_STEP_MM)
-    inner = (np.arange(SUBSAMPLES) - SUBSAMPLES // 2) / SUBSAMPLES * ROD_STEP_MM
+    grid = Grid.box(centre_mm - half - FINE_STEP_MM, centre_mm + half + FINE_STEP_MM, FINE_STEP_MM)
+    inner = (np.arange(SUBSAMPLES) - SUBSAMPLES // 2) / SUBSAMPLES * FINE_STEP_MM
     along = _share(np.asarray(grid.z, dtype=float) - centre_mm[0], half)
     y = (np.asarray(grid.y, dtype=float)[:, None] + inner).ravel() - centre_mm[1]
     x = (np.asarray(grid.x, dtype=float)[:, None] + inner).ravel() - centre_mm[2]
     disc = (y[:, None] ** 2 + x[None, :] ** 2 <= half**2).astype(float)
     disc = disc.reshape(len(grid.y), SUBSAMPLES, len(grid.x), SUBSAMPLES).mean(axis=(1, 3))
     filled = along[:, None, None] * disc
-    volume = float(filled.sum()) * ROD_STEP_MM**3
+    volume = float(filled.sum()) * FINE_STEP_MM**3
     hu = WATER_HU + HU_PER_MG_ML * rod.density_mg_per_ml - INSERT_HU
     mass = volume * rod.density_mg_per_ml / 1000
     return SampledDeposit(grid, (filled * hu).astype(np.float32), volume, mass, centre_mm)
@@ -150,27 +150,48 @@ def scan_rods(seed: int, protocol: Protocol = QRM_PROTOCOL) -> RodScan:
                for span, s in zip(SPAN_MM, spacing, strict=True))  # fmt: skip
     target = Grid(z, y, x)
     clean = np.full(target.shape, np.float32(INSERT_HU))
-    rods = np.zeros(target.shape, dtype=np.uint8)
-    mz, my, mx = target.mesh
-    for number, rod in enumerate(RODS, start=1):
+    for rod in RODS:
         centre = shift + np.array([0.0, *rod.place_mm])
         window, hu = excess(sample_rod(rod, centre), target, protocol)
         clean[window] += hu
-        beside = np.hypot(my - centre[1], mx - centre[2]) <= rod.diameter_mm / 2 + 1.5
-        rods[beside & (np.abs(mz - centre[0]) <= 9)] = number
+    rods = rod_regions(*target.mesh, shift)
     body, grid = _thorax()
     clean += noise(rng, target, protocol, float(rng.uniform(*protocol.noise_sd_hu)), body, grid, np.zeros(3))
     geometry = Geometry(target.shape, (float(spacing[0]), PIXEL_MM, PIXEL_MM), (float(x[0]), float(y[0]), float(z[0])))
-    rods.flags.writeable = False
     acquisition = Acquisition(kvp=protocol.kvp, slice_thickness_mm=protocol.slice_thickness_mm, ecg_gated=True)
     return RodScan(Scan(np.rint(clean).astype(np.int16), geometry, acquisition), rods)
 
 
+def rod_regions(z: ArrayLike, y: ArrayLike, x: ArrayLike, centre_mm: ArrayLike) -> NDArray[np.uint8]:
+    """Number of the rod, 1 to 9 in the order of `RODS`, that every voxel lies at; 0 elsewhere.
+
+    Parameters
+    ----------
+    z, y, x : arrays that broadcast to (nz, ny, nx)
+        Coordinates of the voxels [mm].
+    centre_mm : (3,) array
+        Where the insert's centre lies, (z, y, x).
+
+    Returns
+    -------
+    (nz, ny, nx) array of uint8
+        Discs `REGION_MARGIN_MM` wider than the rods and `REGION_HEIGHT_MM` high. Read-only.
+    """
+    zc, yc, xc = np.asarray(centre_mm, dtype=float)
+    near = np.abs(np.asarray(z) - zc) <= REGION_HEIGHT_MM / 2
+    regions = np.zeros(np.broadcast_shapes(np.shape(z), np.shape(y), np.shape(x)), dtype=np.uint8)
+    for number, rod in enumerate(RODS, start=1):
+        beside = np.hypot(np.asarray(y) - (yc + rod.place_mm[0]), np.asarray(x) - (xc + rod.place_mm[1]))
+        regions[(beside <= rod.diameter_mm / 2 + REGION_MARGIN_MM) & near] = number
+    regions.flags.writeable = False
+    return regions
+
+
 def _share(distance: NDArray[np.float64], half: float) -> NDArray[np.float64]:
     """Share of each fine voxel within `half` of the middle, along one axis."""
-    low = np.maximum(distance - ROD_STEP_MM / 2, -half)
-    high = np.minimum(distance + ROD_STEP_MM / 2, half)
-    return np.clip((high - low) / ROD_STEP_MM, 0, 1)
+    low = np.maximum(distance - FINE_STEP_MM / 2, -half)
+    high = np.minimum(distance + FINE_STEP_MM / 2, half)
+    return np.clip((high - low) / FINE_STEP_MM, 0, 1)
 
 
 def _thorax() -> tuple[F32, Grid]:

@@ -7,13 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from calcscore_ml.candidates import KVP_THRESHOLD_HU, THRESHOLD_HU
 from calcscore_ml.phantom.patient import Tissue
 
-CALCIUM_BY_KVP: tuple[tuple[float, float], ...] = (
-    (70.0, 207 / 130), (80.0, 177 / 130), (100.0, 145 / 130), (120.0, 1.0), (135.0, 119 / 130), (140.0, 0.89),
-)  # fmt: skip
-"""HU of calcium relative to 120 kV: the thresholds that keep the score (Grani 2018, 135 kV as coded beside them) over
-130 HU; 140 kV is our choice. Calibration factors at 80 kV (Fujioka 2012) give 1.37 to 1.45."""
+CALCIUM_BY_KVP: dict[int, float] = {kvp: hu / THRESHOLD_HU for kvp, hu in KVP_THRESHOLD_HU.items()} | {140: 0.89}
+"""HU of calcium relative to 120 kV: the thresholds that keep the score over the one at 120 kV; 140 kV is our choice.
+Calibration factors at 80 kV (Fujioka 2012) give 1.37 to 1.45."""
 
 TIN_FACTOR = 0.83
 """What a tin filter makes of the factor of its voltage: 0.93 of 120 kV at 100 kV (our choice; a median Agatston of 34.9
@@ -47,7 +46,7 @@ def calcium_factor(kvp: float, tin: bool = False) -> float:
     >>> round(calcium_factor(80.0), 2), calcium_factor(100.0, tin=True) < 1
     (1.36, True)
     """
-    kvps, factors = zip(*CALCIUM_BY_KVP, strict=True)
+    kvps, factors = list(CALCIUM_BY_KVP), list(CALCIUM_BY_KVP.values())
     return float(np.exp(np.interp(kvp, kvps, np.log(factors)))) * (TIN_FACTOR if tin else 1.0)
 
 

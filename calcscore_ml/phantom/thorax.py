@@ -134,7 +134,7 @@ def lung_layers(thorax: Thorax, between: F32) -> list[Layer]:
     """Return the lungs: inside the ribs, above the diaphragm, outside the mediastinum (`between`, same grid)."""
     patient, grid = thorax.patient, thorax.grid
     rng = patient.stream("lung texture")
-    _, y, _ = grid.mesh
+    z, y, _ = grid.mesh
     lung = np.maximum(np.maximum(thorax.cavity, -between), -thorax.dome)
     slope = np.clip((y + 60) / 100, -1.2, 1.2) * 35
     hu = patient.tissue.lung_hu + slope + wobble(rng, grid, 4.0, 14.0) + wobble(rng, grid, 15.0, 12.0)
@@ -144,7 +144,6 @@ def lung_layers(thorax: Thorax, between: F32) -> list[Layer]:
     # Where the patient lies, the lung is denser.
     hu = hu + np.float32(rng.uniform(30, 220)) * np.exp(-np.maximum(np.float32(26) - y, 0) / np.float32(9))
     layers = [Layer(grid, lung.astype(np.float32), hu.astype(np.float32), 1.5)]
-    z, _, _ = grid.mesh
     bend = wobble(rng, grid, 25.0, 3.0)
     fissure = (z - 18 + np.float32(1.05) * (y + 45)) * np.float32(0.69) + bend
     layers.append(Layer(grid, np.where(lung < -3, fissure, np.float32(20)).astype(np.float32), -500.0, 1.0,
