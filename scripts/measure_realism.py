@@ -2,7 +2,8 @@
 
 python scripts/measure_realism.py OUTPUT --real FOLDER [--real FOLDER ...] [--digital 4] [--page docs/realism.md]
 
-Each real scan is set beside digital patients under the nearest protocol, on its own grid. Measured digital scans are
+Each real scan is set beside digital patients under the nearest protocol, on its own grid, with rods along the spine
+where the real spine holds metal. Measured digital scans are
 kept in OUTPUT/cache under the fingerprint of the phantom's source, so a second run takes seconds. The tables also
 replace those of a page.
 """
@@ -11,17 +12,28 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from calcscore_ml import phantom
-from calcscore_ml.evaluation.realism import Measured, matched_protocol, measure_scan, on_grid_of, rows_of, tell_apart
+from calcscore_ml.evaluation.realism import (
+    Measured,
+    holds_metal,
+    matched_protocol,
+    measure_scan,
+    on_grid_of,
+    rows_of,
+    tell_apart,
+)
 from calcscore_ml.evaluation.realism_report import as_json, as_markdown
 from calcscore_ml.io import read_scan
-from calcscore_ml.phantom import Protocol, generate
+from calcscore_ml.phantom import Protocol, draw_patient, generate
+from calcscore_ml.phantom.lookalikes import has_spinal_rods
 from calcscore_ml.scan import Scan
 
 SOURCE = hashlib.sha256(
@@ -52,7 +64,7 @@ def digital(seed: int, protocol: Protocol, real: Scan, cache: Path) -> Measured:
         return Measured(json.loads(str(kept["numbers"])), table, kept["place"], kept["height"])
 
 
-def main(output: Path, folders: list[Path], count: int, page: Path | None = None) -> None:
+def main(output: Path, folders: list[Path], count: int, page: Path | None = None, workers: int = 2) -> None:
     output.mkdir(parents=True, exist_ok=True)
     sets: dict[str, tuple[Measured, list[Measured]]] = {}
     protocols: dict[str, str] = {}
@@ -62,9 +74,12 @@ def main(output: Path, folders: list[Path], count: int, page: Path | None = None
         if protocol is None:
             print(f"{folder.name}: no protocol is like it, left out")
             continue
-        seeds = range(FIRST_SEED + 100 * index, FIRST_SEED + 100 * index + count)
-        print(f"{folder.name}: {protocol.name}", flush=True)
-        sets[folder.name] = measure_scan(real), [digital(s, protocol, real, output / "cache") for s in seeds]
+        metal = holds_metal(real)
+        alike = (s for s in itertools.count(FIRST_SEED + 1000 * index) if has_spinal_rods(draw_patient(s)) == metal)
+        seeds = list(itertools.islice(alike, count))
+        print(f"{folder.name}: {protocol.name}{', spinal rods' if metal else ''}, seeds {seeds}", flush=True)
+        measured = Parallel(workers)(delayed(digital)(s, protocol, real, output / "cache") for s in seeds)
+        sets[folder.name] = measure_scan(real), measured
         protocols[folder.name] = protocol.name
     told = tell_apart(*rows_of(sets))
     (output / "report.json").write_text(as_json(sets, protocols, told), encoding="utf-8")

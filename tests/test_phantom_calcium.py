@@ -17,11 +17,11 @@ from calcscore_ml.phantom.burden import (
     prevalence,
     reference_score,
 )
-from calcscore_ml.phantom.calcification import draw_coronary_calcium
+from calcscore_ml.phantom.calcification import _calcified, draw_coronary_calcium
 from calcscore_ml.phantom.coronaries import build_coronaries
 from calcscore_ml.phantom.deposits import Deposit
 from calcscore_ml.phantom.heart import build_heart
-from calcscore_ml.phantom.lookalikes import draw_lookalikes
+from calcscore_ml.phantom.lookalikes import aortic_valve_odds, draw_lookalikes, mitral_annulus_odds
 from calcscore_ml.phantom.segments import SEGMENTS, find_segment
 from calcscore_ml.phantom.stents import draw_stents
 
@@ -108,6 +108,65 @@ def test_the_lad_has_most_calcium_and_the_left_main_least(cohort):
             affected[label] += 1
     order = sorted(affected, key=lambda label: -affected[label])
     assert order == [Label.LAD, Label.RCA, Label.LCX, Label.LM]
+
+
+@pytest.fixture(scope="module")
+def calcified():
+    """Which arteries many people with calcium have it in, and their scores."""
+    rng = np.random.default_rng(1)
+    scores = np.array([draw_score(draw_patient(seed), rng) for seed in range(3000)])
+    scores = scores[scores > 0]
+    return scores, [_calcified(rng, score) for score in scores]
+
+
+def test_as_many_arteries_are_calcified_as_in_people(calcified):
+    """One to four arteries in MESA's 33, 25, 30 and 12 %, and 3.5 on average above a score of 1,000 (Peng 2020)."""
+    scores, arteries = calcified
+    counts = np.array([len(one) for one in arteries])
+    found = np.bincount(counts, minlength=5)[1:] / len(counts)
+    assert found == pytest.approx([0.33, 0.25, 0.30, 0.12], abs=0.04)
+    assert counts[scores > 1000].mean() == pytest.approx(3.5, abs=0.3)
+    small = [len(_calcified(np.random.default_rng(k), 7.1)) > 1 for k in range(900)]
+    assert 0.15 < np.mean(small) < 0.32, "28 % of new calcium (Alluri 2015)"
+    assert all(len(set(one)) == len(one) for one in arteries)
+
+
+def test_the_artery_that_is_calcified_alone_is_as_in_people(calcified):
+    """LAD 75 %, RCA 12 %, LCX 10 %, left main 3 % (MESA); left main in about a fifth of all (21.7 %, Lahti 2019)."""
+    arteries = calcified[1]
+    alone = [one[0] for one in arteries if len(one) == 1]
+    for label, share in ((Label.LAD, 0.75), (Label.RCA, 0.12), (Label.LCX, 0.10), (Label.LM, 0.03)):
+        assert np.mean([a is label for a in alone]) == pytest.approx(share, abs=0.05)
+    assert np.mean([Label.LM in one for one in arteries]) == pytest.approx(0.217, abs=0.03)
+
+
+def test_every_calcified_artery_holds_calcium(branches):
+    """A patient's deposits, the faint specks apart, lie in exactly the arteries drawn, however small the score."""
+    for seed in range(40):
+        patient = draw_patient(seed)
+        rng = patient.stream("coronary calcium")
+        wanted = draw_score(patient, rng)
+        drawn = set(_calcified(rng, wanted)) if wanted else set()
+        assert {d.label for d in draw_coronary_calcium(patient, branches)} >= drawn
+        if wanted:
+            assert {d.label for d in draw_coronary_calcium(patient, branches)} == drawn
+
+
+def test_valves_are_calcified_as_often_as_in_people():
+    """Aortic valve 13 % (MESA), rising with age and later in women; mitral annulus 8.0 % of men and 10.7 % of women."""
+    people = [draw_patient(seed) for seed in range(1500)]
+    aortic = np.array([aortic_valve_odds(p.age_years, male=p.is_male) for p in people])
+    mitral = np.array([mitral_annulus_odds(p.age_years, male=p.is_male) for p in people])
+    male = np.array([p.is_male for p in people])
+    assert aortic.mean() == pytest.approx(0.134, abs=0.02)
+    assert aortic[male].mean() > 1.3 * aortic[~male].mean()
+    assert (mitral[male].mean(), mitral[~male].mean()) == pytest.approx((0.080, 0.107), abs=0.015)
+    assert all(
+        0 < one(age, male=m) < 1
+        for one in (aortic_valve_odds, mitral_annulus_odds)
+        for age in (42, 86)
+        for m in (True, False)
+    )
 
 
 def test_segments_belong_to_their_arteries(cohort):

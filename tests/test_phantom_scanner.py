@@ -10,11 +10,14 @@ from calcscore_ml.errors import RecipeError
 from calcscore_ml.phantom import KERNELS, PROTOCOLS, Protocol, draw_patient, find_protocol, generate
 from calcscore_ml.phantom.acquisition import blur, noise
 from calcscore_ml.phantom.canvas import Grid
+from calcscore_ml.phantom.coronaries import build_coronaries
 from calcscore_ml.phantom.deposits import Deposit, excess, sample
-from calcscore_ml.phantom.motion import Motion, draw_motion
+from calcscore_ml.phantom.heart import build_heart
+from calcscore_ml.phantom.motion import RESTLESS_MM, SWING_MM, Motion, beat_curve, draw_motion
 from calcscore_ml.phantom.projection import SHOULDERS_MM, artefact, harden, hardened
 from calcscore_ml.phantom.protocols import noise_factor
 from calcscore_ml.phantom.spectrum import Contrast, calcium_factor, enhance, seen_at
+from calcscore_ml.phantom.stents import STENT_ODDS, draw_stents
 
 GATED = find_protocol("gated-3mm")
 CHEST = find_protocol("chest-5mm")
@@ -32,14 +35,23 @@ def rods(hu=3000.0):
     return plane
 
 
-def drawn_noise(protocol, seed=0):
-    """Noise of SD 20 HU in a water cylinder."""
+def drawn_noise(protocol, seed=0, target=PLANE, radii=(150, 150, 150), modulation=0.45):
+    """Noise of SD 20 HU in the middle of water cylinders of some radii, at heights of 0, 15 and 30 mm."""
     coarse = np.arange(-210, 211, 6, dtype=np.float32)
     grid = Grid(np.array([0, 15, 30], dtype=np.float32), coarse, coarse)
-    body = np.broadcast_to(np.where(np.hypot(*np.meshgrid(coarse, coarse)) < 150, 0.0, -1000.0), grid.shape)
-    return noise(
-        np.random.default_rng(seed), PLANE, protocol, 20.0, body.astype(np.float32), grid, np.array([15, 0, 0])
-    )
+    far = np.hypot(*np.meshgrid(coarse, coarse))
+    body = np.stack([np.where(far < radius, 0.0, -1000.0) for radius in radii]).astype(np.float32)
+
+    def layer(number):
+        return np.random.default_rng([seed, 1000 + number])
+
+    return noise(layer, target, protocol, 20.0, body, grid, np.array([15, 0, 0]), modulation)
+
+
+def likeness(one, other):
+    """Correlation of the noise in the middle of two slices."""
+    near = np.hypot(X, Y) < 60
+    return float(np.corrcoef(one[near], other[near])[0, 1])
 
 
 def texture(field):
@@ -170,6 +182,48 @@ def test_texture_follows_the_kernel():
         assert field[:, near].std() == pytest.approx(20.0, rel=0.1)
 
 
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
+def test_noise_is_finer_than_the_point_spread(kernel):
+    """Noise passes more of the high frequencies than an edge does: focal spot and detector blur only what is seen."""
+    frequency = np.arange(0.3, 1.0, 0.1)
+    assert (kernel.noise_mtf(frequency) > kernel.mtf(frequency)).all()
+    plain = replace(kernel, noise_sigma_mm=None)
+    assert plain.noise_mtf(frequency) == pytest.approx(kernel.mtf(frequency))
+
+
+def test_slices_of_one_exposure_share_their_noise():
+    """Three thin slices averaged are the thick one in their middle; the same slice with other spacing is itself."""
+    axis = np.arange(10, 25, 1, dtype=np.float32)
+    thin = drawn_noise(replace(GATED, slice_thickness_mm=1.0), target=replace(PLANE, z=axis))
+    thick = drawn_noise(GATED, target=replace(PLANE, z=axis[1::3]))
+    averaged = thin.reshape(5, 3, *thin.shape[1:]).mean(axis=1)
+    alike = [likeness(one, other) for one, other in zip(thick, averaged, strict=True)]
+    assert min(alike) > 0.97
+    assert averaged.std() * np.sqrt(3) == pytest.approx(thick.std(), rel=0.12)
+    assert np.array_equal(drawn_noise(GATED, target=replace(PLANE, z=axis[1:2])), thick[:1])
+    assert abs(likeness(drawn_noise(GATED, seed=1)[0], drawn_noise(GATED)[0])) < 0.1
+
+
+def test_neighbouring_slices_share_what_their_profiles_overlap():
+    """Touching slices share a tenth of their noise, as real ones do (0.06 to 0.23); half over one another, half."""
+    touching, apart = drawn_noise(GATED), drawn_noise(replace(GATED, slice_thickness_mm=1.5))
+    half = drawn_noise(replace(GATED, slice_thickness_mm=6.0))
+    assert 0.05 < likeness(touching[3], touching[4]) < 0.25
+    assert likeness(apart[3], apart[4]) == pytest.approx(0, abs=0.06)
+    assert 0.35 < likeness(half[3], half[4]) < 0.65
+
+
+def test_a_modulated_dose_evens_out_the_noise():
+    """A wider part of the body is noisier than a narrow one, less so the more of it the tube current makes up for."""
+    near = np.hypot(X, Y) < 40
+    ratios = []
+    for modulation in (0.0, 0.5, 1.0):
+        field = drawn_noise(CHEST, radii=(110, 150, 190), modulation=modulation)
+        ratios.append(field[-1][near].std() / field[0][near].std())
+    assert ratios[0] > 1.5 * ratios[1] > 1.5 * ratios[2]
+    assert ratios[2] == pytest.approx(1.0, abs=0.15)
+
+
 @pytest.mark.parametrize("protocol", [GATED, CHEST], ids=["gated", "free"])
 def test_the_right_artery_moves_most(protocol):
     """Over many patients the RCA is smeared more than the LCX, and that more than the LAD."""
@@ -193,10 +247,61 @@ def test_a_trigger_stills_the_heart():
     assert peaks[True] > 1.25 * peaks[False]
 
 
+@pytest.mark.parametrize("rate", [45.0, 60.0, 75.0, 90.0, 110.0])
+def test_a_beat_goes_out_and_comes_back(rate):
+    """At every rate the way leads from 0 to 1 and back, without a jump, and rests at end-systole."""
+    phase, way = beat_curve(rate)
+    assert (way.min(), way.max()) == pytest.approx((0, 1), abs=1e-9)
+    assert np.abs(np.diff(np.append(way, way[0]))).max() < 0.06
+    seconds = phase * 60 / rate
+    assert (way > 0.98).sum() * (seconds[1] - seconds[0]) > 0.05
+    peak = int(way.argmax())
+    assert (np.diff(way[: peak + 1]) >= 0).all()
+    assert (np.diff(way[peak:]) <= 1e-12).all()
+
+
+def test_fast_hearts_have_no_diastolic_rest():
+    """The longest time within a twentieth of the way after filling shrinks as the rate rises, and is gone at 100."""
+    rests = []
+    for rate in (50.0, 65.0, 80.0, 100.0):
+        phase, way = beat_curve(rate)
+        late = way[int(way.argmax()) :]
+        still = max((np.abs(late - level) < 0.05).sum() for level in (0.12, 0.16, 0.20))
+        rests.append(still * phase[1] * 60 / rate)
+    assert rests[0] > rests[1] > rests[2] > rests[3]
+    assert rests[0] > 0.3
+    assert rests[3] < 0.06
+
+
+def test_arteries_move_no_faster_than_published():
+    """Of an average patient the right coronary artery is fastest, and no artery's peak velocity exceeds 109 mm/s."""
+    phase, way = beat_curve(67.0)
+    fastest = np.abs(np.diff(way)).max() / phase[1] * 67 / 60
+    speed = {label: SWING_MM[label] * fastest for label in (Label.RCA, Label.LCX, Label.LM, Label.LAD)}
+    assert list(speed) == sorted(speed, key=speed.__getitem__, reverse=True)
+    assert 22 < speed[Label.LAD] < speed[Label.RCA] < 109
+
+
+def test_what_is_not_calcium_of_the_heart_moves_with_what_holds_it():
+    """A node in front of the spine follows a slab's step and no beat; in the spine it rests; a stent beats."""
+    motion = Motion({Label.OTHER: np.zeros(3), Label.LAD: np.array([0.0, 6.0, 0.0])}, window_s=0.4, phase=0.2,
+                    edges_mm=(0.0,), steps_mm=((0.0, 0.0, 0.0), (0.0, 3.0, -4.0)))  # fmt: skip
+    assert motion.path_of(Label.OTHER, -80.0)(3.0).tolist() == [[0.0, 3.0, -4.0]]
+    assert motion.path_of(Label.OTHER, -28.0)(3.0)[0] == pytest.approx((0.0, 1.5, -2.0))
+    assert not motion.path_of(Label.OTHER, 0.0)(3.0).any()
+    assert np.ptp(motion.path_of(Label.LAD, -80.0)(3.0)[:, 1]) > 2
+    old = next(
+        p for p in map(draw_patient, range(4000)) if p.age_years > 50 and p.stream("stents").random() < STENT_ODDS
+    )
+    stents = draw_stents(old, build_coronaries(build_heart(old)))
+    assert stents
+    assert all(s.label is Label.OTHER and s.moves_as in (Label.LAD, Label.LCX, Label.RCA) for s in stents)
+
+
 def test_phases_change_along_the_table_only_without_trigger():
     """Without a trigger a lesion lies elsewhere in the next slice and comes back a beat later; with one it rests."""
     patient = draw_patient(1)
-    free, still = (draw_motion(patient, p) for p in (CHEST, GATED))
+    free, still = (replace(draw_motion(patient, p), breath_mm=0.0) for p in (CHEST, GATED))
     path = free.path_of(Label.RCA)
     quarter, beat = path(free.travel_mm / 4).mean(axis=0), path(free.travel_mm).mean(axis=0)
     assert np.linalg.norm(path(0.0).mean(axis=0) - quarter) > 0.5
@@ -294,8 +399,11 @@ def test_the_heart_of_a_breathing_patient_wanders():
     heights = np.arange(-140, 140, 5.0)
     moved = np.array([draw_motion(draw_patient(3), breathing).step(z)[0] for z in heights])
     assert 0.8 * breathing.breathing_mm < np.ptp(moved) <= breathing.breathing_mm
-    held = draw_motion(draw_patient(3), replace(breathing, breathing_mm=0.0))
-    assert not any(held.step(z).any() for z in heights)
+    held = [draw_motion(draw_patient(seed), CHEST) for seed in range(200)]
+    wander = np.array([np.ptp([m.step(z)[0] for z in heights[::8]]) for m in held])
+    assert 0.05 < (wander > 0).mean() < 0.2, "a few do not hold it"
+    assert wander.max() <= RESTLESS_MM[1]
+    assert not any(draw_motion(draw_patient(seed), GATED).breath_mm for seed in range(60))
     again = draw_motion(draw_patient(3), breathing, 1)
     assert again.breath_phase != draw_motion(draw_patient(3), breathing).breath_phase
 

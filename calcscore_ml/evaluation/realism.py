@@ -32,6 +32,9 @@ MIN_OF_PLACE = 8
 FOV_WEIGHT = 0.01
 """Fields of view that differ by 100 mm count as much as slices that differ by 1 mm; our choice."""
 
+METAL_HU, METAL_ML = 2000, 1.0
+"""More than this much of the body at or above this HU is an implant [HU, ml]; our choice."""
+
 QUANTILES = (0.1, 0.5, 0.9)
 """Quantiles of the candidates' volumes."""
 
@@ -135,6 +138,15 @@ def on_grid_of(digital: Scan, real: Scan) -> Scan:
     if not np.allclose(digital.geometry.spacing, spacing, rtol=1e-3):
         raise ResultError(f"matched scans need one spacing, got {digital.geometry.spacing} beside {spacing} mm")
     return replace(digital, geometry=replace(digital.geometry, spacing=spacing))
+
+
+def holds_metal(scan: Scan) -> bool:
+    """Whether the body holds more metal than clips and leads: `METAL_ML` at or above `METAL_HU`."""
+    coarse, block = coarsen(scan)
+    body = body_mask(coarse, np.asarray(scan.geometry.spacing) * block)
+    cut = scan.hu[:, : body.shape[1] * block[1], : body.shape[2] * block[2]]
+    metal = (cut >= METAL_HU).reshape(len(cut), body.shape[1], block[1], body.shape[2], block[2]).sum(axis=(2, 4))
+    return bool(metal[body].sum() * scan.geometry.voxel_volume_mm3 > 1000 * METAL_ML)
 
 
 def rows_of(sets: Mapping[str, tuple[Measured, Sequence[Measured]]]) -> tuple[Rows, NDArray[np.str_]]:

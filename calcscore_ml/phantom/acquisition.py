@@ -8,7 +8,7 @@ extra noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from calcscore_ml.phantom.canvas import F32, Grid, lerp_matrix
-from calcscore_ml.phantom.deposits import gaussian, slice_profile
+from calcscore_ml.phantom.deposits import PROFILE_SOFTNESS, gaussian, slice_profile
+from calcscore_ml.phantom.motion import Step, front_share
 from calcscore_ml.phantom.protocols import Protocol
 
 SECTORS = 8
@@ -25,23 +26,18 @@ SECTORS = 8
 WATER_PER_MM = 0.0195
 """Attenuation of water at 120 kVp's effective energy of about 65 keV [1/mm]."""
 
-DOSE_MODULATION = 0.45
-"""Share of the attenuation's effect on noise that the tube current makes up for (our choice)."""
-
-SPINE_FRONT_MM = -22.0
-"""Steps between slabs move what lies in front of this, fading over 12 mm."""
-
-Steps = Callable[[float], NDArray[np.float64]]
-"""Height of a slice [mm] -> displacement (z, y, x) [mm]."""
+BOWTIE = 0.5
+"""Share of the differences between the paths of a slice that the beam's shaped filter makes up for (our choice)."""
 
 ITERATIVE_CORNER = 0.35
 """Frequency [1/mm] at which iterative reconstruction of strength 1 halves the noise's amplitude (our choice)."""
 
-SLICE_MIXING = 0.18
-"""Weight of each neighbouring slice's noise: helical interpolation overlaps (our choice)."""
+CELL_MM = 0.5
+"""Noise is drawn in layers of this height, and a slice gathers those its profile sees: slices of any thickness and
+spacing made of one exposure share their noise, and neighbours share some."""
 
 
-def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol, steps: Steps | None = None) -> F32:
+def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol, steps: Step | None = None) -> F32:
     """See painted anatomy through the slice profile and the point spread.
 
     Parameters
@@ -61,7 +57,7 @@ def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol, steps: Steps
         HU without noise.
     """
     out = np.empty(target.shape, dtype=np.float32)
-    front = np.clip((SPINE_FRONT_MM - target.y) / 12, 0, 1)[:, None].astype(np.float32)
+    front = front_share(target.y)[:, None].astype(np.float32)
     resting = _matrices(source, target, protocol, (0.0, 0.0))
     for k, z in enumerate(target.z):
         step = (0.0, 0.0, 0.0) if steps is None else tuple(map(float, steps(float(z))))
@@ -94,24 +90,25 @@ def _plane(fine: F32, source: Grid, z: float, protocol: Protocol, matrices: list
 
 
 def noise(
-    rng: np.random.Generator,
+    draw: Callable[[int], np.random.Generator],
     target: Grid,
     protocol: Protocol,
     sd_hu: float,
     body: F32,
     body_grid: Grid,
     where: NDArray[np.float64],
+    modulation: float = 0.45,
 ) -> F32:
     """Draw a scan's noise.
 
     Parameters
     ----------
-    rng : Generator
-        Random numbers.
+    draw : callable
+        Random numbers of the layer of a number, `CELL_MM` high, counted from height 0.
     target : Grid
         Of the scan.
     protocol : Protocol
-        Kernel.
+        Kernel and slice profile.
     sd_hu : float
         SD at `where`.
     body : (mz, my, mx) array of float32
@@ -120,40 +117,35 @@ def noise(
         Of `body`.
     where : (3,) array
         Reference point, (z, y, x) [mm].
+    modulation : float
+        Share of the attenuation's effect on noise that the tube current makes up for.
 
     Returns
     -------
     (nz, ny, nx) array of float32
         Noise in HU.
     """
-    nz, ny, nx = target.shape
+    _, ny, nx = target.shape
     pixel = float(target.x[1] - target.x[0])
     filters = _sector_filters(ny, nx, pixel, protocol)
     paths = _path_lengths(body, body_grid)
     reference = _at(paths, body_grid, where)
-    level = np.exp(0.5 * (1 - DOSE_MODULATION) * (paths - reference.mean()) * np.float32(WATER_PER_MM))
-    # Within a slice the modulation keeps the differences between directions.
-    spread = np.exp(
-        0.5 * 0.8 * DOSE_MODULATION * np.float32(WATER_PER_MM) * (paths - paths.mean(axis=0, keepdims=True))
-    )
-    level = level * np.clip(spread, 0.5, 2.5)
+    # The tube current follows the paths through the middle of each slice, in every direction; it cannot tell voxels.
+    middle = _column(paths, body_grid, where)[:, :, None, None]
+    seen = middle + np.float32(1 - BOWTIE) * (paths - middle) - np.float32(modulation) * (middle - reference.mean())
+    level = np.exp(np.clip(np.float32(0.5 * WATER_PER_MM) * (seen - reference.mean()), -1.2, 1.6))
     level /= np.sqrt((_at(level, body_grid, where) ** 2).mean())
     wz = lerp_matrix(target.z, body_grid.z)
     wy = lerp_matrix(target.y, body_grid.y)
     wx = np.ascontiguousarray(lerp_matrix(target.x, body_grid.x).T)
     out = np.zeros(target.shape, dtype=np.float32)
-    for k in range(nz):
-        white = fft.rfft2(rng.standard_normal((ny, nx), dtype=np.float32))
+    for k, white in enumerate(_white(draw, target, protocol.slice_thickness_mm)):
+        spectrum = fft.rfft2(white)
         for j in range(SECTORS):
-            field = fft.irfft2(white * filters[j], s=(ny, nx))
+            field = fft.irfft2(spectrum * filters[j], s=(ny, nx))
             field *= wy @ np.tensordot(wz[k], level[j], axes=(0, 0)) @ wx
             out[k] += field
-    side = SLICE_MIXING if protocol.slice_spacing_mm >= protocol.slice_thickness_mm else 0.75
-    norm = np.float32(sd_hu / np.sqrt(1 + 2 * side**2))
-    mixed = out.copy()
-    mixed[1:] += np.float32(side) * out[:-1]
-    mixed[:-1] += np.float32(side) * out[1:]
-    return mixed * norm
+    return out * np.float32(sd_hu)
 
 
 def streaks(rng: np.random.Generator, target: Grid, sources: list[tuple[NDArray[np.float64], float]]) -> F32 | None:
@@ -179,10 +171,28 @@ def streaks(rng: np.random.Generator, target: Grid, sources: list[tuple[NDArray[
     return out
 
 
+def _white(draw: Callable[[int], np.random.Generator], target: Grid, thickness_mm: float) -> Iterator[F32]:
+    """White noise of SD 1 of one slice after the other: layers weighed by the slice's profile."""
+    reach = thickness_mm * (0.5 + 3 * PROFILE_SOFTNESS)
+    layers: dict[int, F32] = {}
+    for z in target.z:
+        cells = np.arange(int(np.floor((z - reach) / CELL_MM)), int(np.ceil((z + reach) / CELL_MM)))
+        weights = slice_profile(np.array([z]), (cells + 0.5) * CELL_MM, thickness_mm)[0]
+        weights /= np.sqrt((weights**2).sum())
+        layers = {c: layer for c, layer in layers.items() if c >= cells[0]}
+        white = np.zeros(target.shape[1:], dtype=np.float32)
+        for cell, weight in zip(cells.tolist(), weights, strict=True):
+            if cell not in layers:
+                layers[cell] = draw(cell).standard_normal(target.shape[1:], dtype=np.float32)
+            white += weight * layers[cell]
+        yield white
+
+
 def _sector_filters(ny: int, nx: int, pixel: float, protocol: Protocol) -> NDArray[np.float32]:
     fy, fx = fft.fftfreq(ny, pixel)[:, None], fft.rfftfreq(nx, pixel)[None, :]
     f = np.hypot(fy, fx)
-    amplitude = np.sqrt(f + 0.004) * protocol.kernel.mtf(f) / (1 + protocol.iterative * (f / ITERATIVE_CORNER) ** 2)
+    spared = 1 + protocol.iterative * (f / ITERATIVE_CORNER) ** 2
+    amplitude = np.sqrt(f + 0.004) * protocol.kernel.noise_mtf(f) / spared
     angle = np.mod(np.arctan2(fy, fx), np.pi) / np.pi * SECTORS
     # The sectors' windows add up to one, so equal attenuation all around gives plain noise.
     windows = [np.clip(1 - np.abs((angle - j + SECTORS / 2) % SECTORS - SECTORS / 2), 0, 1) for j in range(SECTORS)]
@@ -215,6 +225,12 @@ def _path_lengths(body: F32, grid: Grid) -> F32:
             line = map_coordinates(water[k], [rows, columns], order=1, mode="constant").sum(axis=1) * step
             out[j, k] = np.interp(across.ravel(), np.arange(size), line).reshape(ny, nx)
     return out
+
+
+def _column(values: F32, grid: Grid, where: NDArray[np.float64]) -> F32:
+    """Values above and below a place: (sectors, nz)."""
+    i, j = (int(np.abs(axis - w).argmin()) for axis, w in zip((grid.y, grid.x), where[1:], strict=True))
+    return values[:, :, i, j]
 
 
 def _at(values: F32, grid: Grid, where: NDArray[np.float64]) -> F32:

@@ -42,7 +42,7 @@ def paint_couch(volume: F32, grid: Grid, thorax: Thorax, *, foam: bool = False) 
         _sheet(volume, grid, np.where(inside, np.maximum(surface - y - 9, y - surface + 1), 9.0), -930.0, 6.0, rng)
         _sheet(volume, grid, np.where(inside, np.abs(y - surface + 9) - 0.6, 9.0), -350.0, 120.0, rng)
     skin_hu = -500.0 if foam else float(rng.uniform(-350, 480))
-    _sheet(volume, grid, np.where(inside, np.abs(y - surface) - 1.2, 9.0), skin_hu, 110.0, rng)
+    _sheet(volume, grid, np.where(inside, np.abs(y - surface) - 1.2, 9.0), skin_hu, 45.0, rng)
     if foam:
         return
     depth = float(rng.uniform(16, 42))
@@ -50,10 +50,10 @@ def paint_couch(volume: F32, grid: Grid, thorax: Thorax, *, foam: bool = False) 
     if kind < 0.45:  # sides that meet below
         side = np.abs(y - surface - (COUCH_HALF_WIDTH_MM - np.abs(x)) * 0.62 - 1)
         shown = inside & (np.abs(x) > COUCH_HALF_WIDTH_MM - 110)
-        _sheet(volume, grid, np.where(shown, side - 1.0, 9.0), float(rng.uniform(-350, 420)), 120.0, rng)
+        _sheet(volume, grid, np.where(shown, side - 1.0, 9.0), float(rng.uniform(-350, 420)), 50.0, rng)
     else:  # a second skin, parallel
         low = np.abs(y - surface - depth * (1 - (x / COUCH_HALF_WIDTH_MM) ** 2)) - 1.1
-        _sheet(volume, grid, np.where(inside, low, 9.0), float(rng.uniform(-350, 480)), 110.0, rng)
+        _sheet(volume, grid, np.where(inside, low, 9.0), float(rng.uniform(-350, 480)), 45.0, rng)
     if kind > 0.8:  # bright ends
         edge = np.hypot(np.abs(x) - COUCH_HALF_WIDTH_MM + 3, y - surface - 4) - float(rng.uniform(3, 7))
         _sheet(volume, grid, edge, float(rng.uniform(250, 1100)), 60.0, rng)

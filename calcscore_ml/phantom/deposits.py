@@ -44,7 +44,9 @@ class Deposit:
     density_mg_per_ml : float
         Hydroxyapatite within the balls.
     segment : int
-        Coronary segment, numbered as in `coronaries.SEGMENTS`; 0 outside the coronary arteries.
+        Coronary segment, numbered as in `segments.SEGMENTS`; 0 outside the coronary arteries.
+    moves_as : Label or None
+        Whose beat it shares; None: that of its own label.
     """
 
     label: Label
@@ -53,6 +55,7 @@ class Deposit:
     radii: NDArray[np.float64]
     density_mg_per_ml: float
     segment: int = 0
+    moves_as: Label | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

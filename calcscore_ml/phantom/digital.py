@@ -35,7 +35,7 @@ from calcscore_ml.phantom.take import PLAIN, Take
 from calcscore_ml.phantom.thorax import build_thorax, lung_layers, midline_layers, wall_layers
 from calcscore_ml.scan import OUTSIDE_HU, Acquisition, Scan
 
-GENERATION = 2
+GENERATION = 3
 """Counts changes of the generator that change its scans; cohorts of different generations are not mixed."""
 
 TRUTH_THRESHOLD_HU = 130
@@ -157,16 +157,14 @@ def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
         clean += rays
     harden(patient.stream("starvation", take.repeat), clean, target, metal, shoulders=protocol.starved)
     root = np.asarray(patient.valve_mm) + np.array([8.0, 0.0, 0.0])
-    sd = float(patient.stream("dose").uniform(*protocol.noise_sd_hu)) * _size_effect(patient) / np.sqrt(take.dose)
-    clean += noise(
-        patient.stream(f"noise {protocol.slice_thickness_mm:g} {protocol.slice_spacing_mm:g}", take.repeat),
-        target,
-        protocol,
-        sd,
-        body,
-        body_grid,
-        root,
-    )
+    dose = patient.stream("dose")
+    sd = float(dose.uniform(*protocol.noise_sd_hu)) * _size_effect(patient) / np.sqrt(take.dose)
+    modulation = float(dose.uniform(*protocol.dose_modulation))
+
+    def layer(number: int) -> np.random.Generator:
+        return patient.stream(f"noise {number}", take.repeat)
+
+    clean += noise(layer, target, protocol, sd, body, body_grid, root, modulation)
     if protocol.circular:
         _, y, x = target.mesh
         radius = 0.5 * (float(target.x[-1]) - float(target.x[0]))
@@ -263,7 +261,8 @@ def _add_calcium(clean: F32, deposits: list[Deposit], target: Grid, protocol: Pr
     added = []
     for deposit in deposits:
         sampled = sample(deposit)
-        window, hu = excess(sampled, target, protocol, motion.path_of(deposit.label))
+        moves_as = deposit.label if deposit.moves_as is None else deposit.moves_as
+        window, hu = excess(sampled, target, protocol, motion.path_of(moves_as, float(sampled.centre_mm[1])))
         if hu.size == 0 or float(hu.max()) < 0.5:
             continue  # above or below the slices
         clean[window] += hu

@@ -1,33 +1,55 @@
 """How the heart moves while it is scanned: beats within a slice, phases along the table's travel, steps between beats.
 
-A point of the heart swings along a line with a slight bow, once a beat. A slice averages over the part of the beat its
-rotation takes. Without an ECG trigger the next slices see later phases, so a lesion is displaced from slice to slice;
-with one, every beat stops at the same rest phase, but covers only a slab, and slabs do not quite meet.
+A beat is a curve: out to end-systole, a short rest, back in rapid filling, a longer rest (diastasis) that fast rates
+lose, and the atrial kick. A point of the heart swings along a line with a slight bow. A slice averages over the part of
+the beat its data take. Without an ECG trigger the next slices see later phases, so a lesion is displaced from slice to
+slice; with one, every slice is taken about the same rest, but a beat covers only a slab, and slabs do not quite meet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.phantom.deposits import Path
 from calcscore_ml.phantom.patient import Patient
 from calcscore_ml.phantom.protocols import Protocol
 
+Step = Callable[[float], NDArray[np.float64]]
+"""Height of a slice [mm] -> displacement of everything in front of the spine, (z, y, x) [mm]."""
+
 SWING_MM: dict[Label, float] = {
-    Label.LM: 1.4, Label.LAD: 1.9, Label.LCX: 2.8, Label.RCA: 4.0, Label.AORTA: 1.0, Label.AORTIC_VALVE: 3.0,
-    Label.MITRAL_VALVE: 3.6, Label.OTHER: 0.0,
+    Label.LM: 5.5, Label.LAD: 5.0, Label.LCX: 8.5, Label.RCA: 12.0, Label.AORTA: 3.0, Label.AORTIC_VALVE: 8.0,
+    Label.MITRAL_VALVE: 10.0, Label.OTHER: 0.0,
 }  # fmt: skip
-"""Typical travel during one slice of a scan without ECG trigger (our choice); what lies outside the heart rests."""
+"""Typical way from end-diastole to end-systole; what lies outside the heart rests. Sizes are our choice; their order is
+that of the arteries' velocities, RCA > LCX > LM > LAD, and peak velocities stay within the 22 to 109 mm/s found there
+(Mao 2000, abstract)."""
 
-GATED_SHARE = 0.18
-"""Travel left in a triggered scan, as a share of `SWING_MM` (our choice)."""
+RATE_PER_MIN = (67.0, 10.0)
+"""Mean and SD of the heart's rate (our choice)."""
 
-WINDOW_RAD = 1.4
-"""Part of a beat that one rotation takes: 0.2 s of 0.9 s (our choice)."""
+SYSTOLE_S, SYSTOLIC_REST_S, FILLING_S, KICK_S = 0.34, 0.06, 0.16, 0.12
+"""Length of systole at 60 beats per minute, which goes with the root of the beat's; of the rest after it; of rapid
+filling; of the atrial kick (our choice)."""
+
+DIASTASIS = (0.20, 0.12)
+"""What is left of the way when rapid filling ends, and when the atria contract (our choice)."""
+
+DIASTOLIC_TRIGGER, FAST_PER_MIN = 0.75, 80.0
+"""Part of the beat at which a triggered slice is taken; above this rate the rest of end-systole is taken instead."""
+
+TRIGGER_SD = 0.03
+"""SD of the part of the beat that a trigger hits (our choice)."""
+
+WINDOW_S = {True: 0.15, False: 0.22}
+"""Time a slice's data take, with a trigger (half a rotation) and without (our choice)."""
 
 TRAVEL_PER_BEAT_MM = (18.0, 60.0)
 """How far the table moves during a beat in a scan without trigger (our choice)."""
@@ -47,8 +69,19 @@ TRAVEL_PER_BREATH_MM = 110.0
 BREATH_DIRECTION = (1.0, -0.3, 0.0)
 """The heart sinks and comes forward as the patient breathes in, (z, y, x) (our choice)."""
 
-MAX_SWING_MM = 9.0
-"""Largest travel during one slice."""
+RESTLESS_ODDS, RESTLESS_MM = 0.12, (2.0, 6.0)
+"""Share of scans without trigger in which a held breath is not held, and the heart's travel then (our choice)."""
+
+MAX_SWING_MM = 24.0
+"""Longest way from end-diastole to end-systole."""
+
+SAMPLE_MM = 0.6
+"""Distance between the places a moving thing is seen at during a slice, at most `MAX_SAMPLES` places."""
+
+MAX_SAMPLES = 8
+
+SPINE_FRONT_MM, FADE_MM = -22.0, 12.0
+"""Steps and breath move what lies in front of this, fading over the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +91,13 @@ class Motion:
     Parameters
     ----------
     swings : dict of Label to (3,) array
-        Typical travel of something with this label during one slice, (z, y, x) [mm].
+        Way of something with this label from end-diastole to end-systole, (z, y, x) [mm].
+    rate_per_min : float
+        Beats.
+    window_s : float
+        Time a slice's data take.
     phase : float
-        Phase of the beat at height 0 [rad].
+        Part of the beat, 0 to 1, at height 0; in a triggered scan, of every slice.
     travel_mm : float
         Table travel per beat; infinite in a triggered scan, whose slices share a phase.
     edges_mm : (n,) array
@@ -72,7 +109,9 @@ class Motion:
     """
 
     swings: dict[Label, NDArray[np.float64]]
-    phase: float = 0.0
+    rate_per_min: float = 60.0
+    window_s: float = WINDOW_S[True]
+    phase: float = DIASTOLIC_TRIGGER
     travel_mm: float = np.inf
     edges_mm: tuple[float, ...] = ()
     steps_mm: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0),)
@@ -85,23 +124,73 @@ class Motion:
         slab = self.steps_mm[int(np.searchsorted(self.edges_mm, height_mm))]
         return np.asarray(slab + breath * np.array(BREATH_DIRECTION), dtype=np.float64)
 
-    def path_of(self, label: Label) -> Path:
-        """Return the displacements of something with this label, by height of the slice."""
-        swing = self.swings[label]
-        rests = not swing.any()
-        count = int(np.clip(np.ceil(float(np.linalg.norm(swing)) / 0.6), 1, 8))
-        # A full beat's amplitude that makes the typical travel of a slice.
-        reach = swing / (2 * np.sin(WINDOW_RAD / 2)) * np.pi / 2
-        bow = np.roll(reach, 1) * 0.15
-        window = np.linspace(-0.5, 0.5, count) * WINDOW_RAD if count > 1 else np.zeros(1)
+    def path_of(self, label: Label, y_mm: float = 2 * SPINE_FRONT_MM) -> Path:
+        """Return the displacements of something that moves as this label does, by height of the slice.
+
+        Parameters
+        ----------
+        label : Label
+            Whose beat it shares.
+        y_mm : float
+            Where it lies, front to back: steps and breath fade towards the spine.
+        """
+        swing, share = self.swings[label], float(front_share(y_mm))
+        curve, length = beat_curve(self.rate_per_min), float(np.linalg.norm(self.swings[label]))
+        bow = np.roll(swing, 1) * 0.15
+        window = self.window_s * self.rate_per_min / 60
+        # The anatomy is painted where the heart is on average while it is scanned.
+        mean = float(np.interp(self.phase, *curve, period=1)) if np.isinf(self.travel_mm) else float(curve[1].mean())
 
         def path(height_mm: float) -> NDArray[np.float64]:
-            if rests and label is Label.OTHER:
-                return np.zeros((1, 3))
-            angle = (self.phase + 2 * np.pi * height_mm / self.travel_mm + window)[:, None]
-            return np.asarray(self.step(height_mm) + reach * np.sin(angle) + bow * np.cos(2 * angle))
+            seen = self.phase + height_mm / self.travel_mm + np.linspace(-0.5, 0.5, MAX_SAMPLES + 1) * window
+            way = np.interp(seen, *curve, period=1)
+            count = int(np.clip(np.ceil(length * float(np.ptp(way)) / SAMPLE_MM), 1, MAX_SAMPLES))
+            middles = (np.arange(count) + 0.5) / count * MAX_SAMPLES
+            way = np.interp(middles, np.arange(MAX_SAMPLES + 1), way)[:, None]
+            return np.asarray(share * self.step(height_mm) + swing * (way - mean) + bow * way * (1 - way))
 
         return path
+
+
+def front_share(y_mm: ArrayLike) -> NDArray[np.float64]:
+    """Share of steps and breath that something takes part in: 1 in front of the spine, 0 in it.
+
+    >>> front_share([-60.0, -22.0]).tolist()
+    [1.0, 0.0]
+    """
+    return np.asarray(np.clip((SPINE_FRONT_MM - np.asarray(y_mm, dtype=float)) / FADE_MM, 0, 1))
+
+
+@lru_cache(maxsize=256)
+def beat_curve(rate_per_min: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sample the way of a point of the heart during a beat.
+
+    Parameters
+    ----------
+    rate_per_min : float
+        Beats.
+
+    Returns
+    -------
+    phase : (n,) array
+        Parts of the beat from end-diastole, 0 to 1.
+    way : (n,) array
+        0 at end-diastole, 1 at end-systole.
+
+    >>> phase, way = beat_curve(60.0)
+    >>> float(way.min()), float(way.max())
+    (0.0, 1.0)
+    """
+    beat = 60.0 / rate_per_min
+    systole = SYSTOLE_S * np.sqrt(beat)
+    rest = systole + SYSTOLIC_REST_S
+    # A fast heart has no diastasis: the atria contract while the ventricles still fill.
+    kick = max(beat - KICK_S, rest + 0.6 * FILLING_S)
+    filled = min(rest + FILLING_S, kick - 0.01)
+    times = np.array([0.0, systole, rest, filled, kick, max(beat, kick + 0.05)])
+    phase = np.linspace(0, 1, 256, endpoint=False)
+    way = PchipInterpolator(times, [0.0, 1.0, 1.0, *DIASTASIS, 0.0])(phase * times[-1])
+    return phase, np.asarray(way, dtype=np.float64)
 
 
 def draw_motion(patient: Patient, protocol: Protocol, repeat: int = 0) -> Motion:
@@ -109,20 +198,27 @@ def draw_motion(patient: Patient, protocol: Protocol, repeat: int = 0) -> Motion
     rng = patient.stream("motion", repeat)
     swings = {}
     for label, typical in SWING_MM.items():
-        size = typical * float(rng.gamma(2.0, 0.5)) * (GATED_SHARE if protocol.gated else 1.0)
+        size = typical * float(rng.gamma(5.0, 0.2))
         direction = rng.normal(size=3) * [0.7, 1.0, 1.0]
         swings[label] = direction / max(float(np.linalg.norm(direction)), 1e-6) * min(size, MAX_SWING_MM)
-    phase = float(rng.uniform(0, 2 * np.pi))
+    rate = round(float(np.clip(rng.normal(*RATE_PER_MIN), 45, 110)), 1)
+    phase = float(rng.uniform(0, 1))
     travel, height, first = (float(rng.uniform(*r)) for r in (TRAVEL_PER_BEAT_MM, SLAB_MM, (0.0, 1.0)))
     low, high = protocol.z_range_mm
     edges = np.arange(low + first * height, high, height)
     visible = rng.random() < STEP_ODDS
     steps = rng.normal(0, STEP_SD_MM, (len(edges) + 1, 3))
-    breath = 0.5 * protocol.breathing_mm
-    breath_phase = float(patient.stream("breath", repeat).uniform(0, 2 * np.pi))
+    aim = float(rng.normal(0, TRIGGER_SD))
+    breath = patient.stream("breath", repeat)
+    breath_phase = float(breath.uniform(0, 2 * np.pi))
+    restless = float(breath.uniform(*RESTLESS_MM)) if breath.random() < RESTLESS_ODDS else 0.0
+    window = WINDOW_S[protocol.gated]
     if not protocol.gated:
-        return Motion(swings, phase, travel, breath_mm=breath, breath_phase=breath_phase)
+        half = 0.5 * max(protocol.breathing_mm, restless)
+        return Motion(swings, rate, window, phase, travel, breath_mm=half, breath_phase=breath_phase)
+    systolic = (SYSTOLE_S * np.sqrt(60 / rate) + SYSTOLIC_REST_S / 2) * rate / 60
+    trigger = float(systolic if rate > FAST_PER_MIN else DIASTOLIC_TRIGGER) + aim
     if not visible:
-        return Motion(swings, phase)
+        return Motion(swings, rate, window, trigger)
     moved = tuple((float(z), float(y), float(x)) for z, y, x in steps)
-    return Motion(swings, phase, edges_mm=tuple(map(float, edges)), steps_mm=moved)
+    return Motion(swings, rate, window, trigger, edges_mm=tuple(map(float, edges)), steps_mm=moved)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -17,6 +17,8 @@ class Kernel:
     """In-plane point spread and noise texture of a reconstruction kernel.
 
     The point spread is ``(1 + edge) G(sigma) - edge G(2 sigma)``: a Gaussian, with overshoot for edge enhancement.
+    Noise has the same form with a width of its own: quanta are counted behind the focal spot and the detector's
+    aperture, which blur what is seen and not the noise, so noise is finer than the point spread.
 
     Parameters
     ----------
@@ -26,11 +28,14 @@ class Kernel:
         Width of the main lobe.
     edge : float
         Overshoot, 0 for a smooth kernel.
+    noise_sigma_mm : float or None
+        Width of the main lobe for noise; None: `sigma_mm`.
     """
 
     name: str
     sigma_mm: float
     edge: float = 0.0
+    noise_sigma_mm: float | None = None
 
     @property
     def lobes(self) -> tuple[tuple[float, float], ...]:
@@ -48,27 +53,32 @@ class Kernel:
         f = np.asarray(frequency_per_mm, dtype=float)
         return np.asarray(sum(share * np.exp(-2 * (np.pi * sigma * f) ** 2) for share, sigma in self.lobes))
 
+    def noise_mtf(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
+        """Return what noise passes of a ramp-filtered white spectrum, at spatial frequencies [1/mm]."""
+        return replace(self, sigma_mm=self.noise_sigma_mm or self.sigma_mm).mtf(frequency_per_mm)
+
     @property
     def noise_gain(self) -> float:
-        """Noise SD relative to an ideal kernel, but for a constant: the root of the integral of f^2 MTF(f)^2."""
+        """Noise SD relative to an ideal kernel, but for a constant: root of the integral of f^2 `noise_mtf`(f)^2."""
         f = np.linspace(0, 4, 4001)
-        return float(np.sqrt(np.trapezoid(f**2 * self.mtf(f) ** 2, f)))
+        return float(np.sqrt(np.trapezoid(f**2 * self.noise_mtf(f) ** 2, f)))
 
 
-SOFT = Kernel("soft", 0.62)
-"""Body kernel of chest reports; full width at half maximum 1.5 mm (our choice)."""
-STANDARD = Kernel("standard", 0.55)
-"""Body kernel, a little sharper; full width at half maximum 1.3 mm: fits the noise spectrum of Lung-PET-CT-Dx A0001."""
-CALCIUM = Kernel("calcium", 0.52)
-"""Kernel of calcium scoring: full width at half maximum 1.2 mm, no overshoot (our choice)."""
-MEDIUM = Kernel("medium", 0.44, 0.25)
+SOFT = Kernel("soft", 0.65, noise_sigma_mm=0.56)
+"""Body kernel of chest reports; full width at half maximum 1.5 mm (our choice); noise as fine as in 4D-Lung 113."""
+STANDARD = Kernel("standard", 0.64, noise_sigma_mm=0.55)
+"""Body kernel; full width at half maximum 1.5 mm (our choice); noise as fine as in Lung-PET-CT-Dx A0001."""
+CALCIUM = Kernel("calcium", 0.58, noise_sigma_mm=0.47)
+"""Kernel of calcium scoring: full width at half maximum 1.4 mm, no overshoot (our choice); noise as fine as in
+CPTAC-PDA C3N-00249 and the scan of the QRM phantom."""
+MEDIUM = Kernel("medium", 0.46, 0.25, noise_sigma_mm=0.42)
 """Sharper mediastinal kernel with slight overshoot (our choice)."""
 
-SMOOTH = Kernel("smooth", 0.95)
+SMOOTH = Kernel("smooth", 0.95, noise_sigma_mm=0.90)
 """Kernel of attenuation correction: full width at half maximum 2.2 mm (our choice)."""
-SHARP = Kernel("sharp", 0.36, 0.5)
+SHARP = Kernel("sharp", 0.38, 0.5, noise_sigma_mm=0.34)
 """Edge-enhancing kernel of lung reports (our choice)."""
-VESSEL = Kernel("vessel", 0.40, 0.1)
+VESSEL = Kernel("vessel", 0.42, 0.1, noise_sigma_mm=0.38)
 """Kernel of coronary angiography (our choice)."""
 
 ITERATIVE_GAIN = 0.5
@@ -121,6 +131,9 @@ class Protocol:
         Whether so few photons pass the shoulders that their slices are streaked.
     iterative : float
         Strength of iterative reconstruction, 0 (filtered backprojection) to 1: less noise, and coarser.
+    dose_modulation : tuple of float
+        Least and greatest share of the attenuation's effect on noise that the tube current makes up for; a patient
+        draws one between.
     """
 
     name: str
@@ -142,6 +155,7 @@ class Protocol:
     breathing_mm: float = 0.0
     starved: bool = False
     iterative: float = 0.0
+    dose_modulation: tuple[float, float] = (0.2, 0.6)
 
     @property
     def spectrum_factor(self) -> float:
@@ -173,25 +187,28 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol("gated-3mm-overlap", slice_spacing_mm=1.5, fov_mm=(230.0, 250.0), noise_sd_hu=(12.0, 20.0),
              z_range_mm=(-96.0, 48.0), share=1.0),
     Protocol("chest-low-dose-3mm", fov_mm=(320.0, 400.0), kernel=SOFT, noise_sd_hu=(19.0, 33.0), gated=False,
-             z_range_mm=(-135.0, 132.0), heart_centred=False, share=2.0),
+             z_range_mm=(-135.0, 132.0), heart_centred=False, share=2.0, starved=True, dose_modulation=(0.3, 0.8)),
     Protocol("chest-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(350.0, 430.0), kernel=STANDARD,
-             noise_sd_hu=(5.5, 10.5), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=1.5),
+             noise_sd_hu=(5.5, 10.5), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=1.5,
+             dose_modulation=(0.3, 0.8)),
     Protocol("chest-2.5mm", slice_thickness_mm=2.5, slice_spacing_mm=2.5, fov_mm=(320.0, 400.0), kernel=MEDIUM,
              noise_sd_hu=(16.0, 26.0), gated=False, z_range_mm=(-120.0, 120.0), calcium_hu_per_mg_ml=1.41,
-             heart_centred=False, share=1.0),
+             heart_centred=False, share=1.0, dose_modulation=(0.3, 0.8)),
     Protocol("planning-3mm", fov_mm=(500.0, 500.0), kernel=SOFT, noise_sd_hu=(12.0, 21.0), gated=False,
-             z_range_mm=(-140.0, 130.0), calcium_hu_per_mg_ml=1.3, heart_centred=False, share=0.7),
+             z_range_mm=(-140.0, 130.0), calcium_hu_per_mg_ml=1.3, heart_centred=False, share=0.7,
+             dose_modulation=(0.0, 0.2)),
     Protocol("gated-3mm-100kv", kvp=100.0, noise_sd_hu=(14.0, 24.0), share=0.7),
     Protocol("gated-3mm-80kv", kvp=80.0, noise_sd_hu=(18.0, 28.0), share=0.3),
     Protocol("gated-3mm-tin", kvp=100.0, filter="tin", noise_sd_hu=(16.0, 26.0), share=0.5, iterative=0.5),
     Protocol("chest-1mm", slice_thickness_mm=1.0, slice_spacing_mm=1.0, fov_mm=(300.0, 360.0), kernel=MEDIUM,
              noise_sd_hu=(28.0, 45.0), gated=False, z_range_mm=(-80.0, 40.0), calcium_hu_per_mg_ml=1.41,
-             heart_centred=False, share=0.3),
+             heart_centred=False, share=0.3, dose_modulation=(0.3, 0.8)),
     Protocol("attenuation-5mm", slice_thickness_mm=5.0, slice_spacing_mm=5.0, fov_mm=(500.0, 500.0), kernel=SMOOTH,
              noise_sd_hu=(14.0, 26.0), gated=False, z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0,
              breathing_mm=9.0, starved=True),
-    Protocol("chest-contrast-3mm", fov_mm=(380.0, 460.0), noise_sd_hu=(15.0, 28.0), gated=False,
-             z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0, contrast=Contrast("venous", (95.0, 140.0))),
+    Protocol("chest-contrast-3mm", fov_mm=(380.0, 460.0), noise_sd_hu=(13.0, 23.0), gated=False,
+             z_range_mm=(-140.0, 140.0), heart_centred=False, share=0.0, dose_modulation=(0.7, 1.0),
+             contrast=Contrast("venous", (95.0, 140.0))),
     Protocol("angiography", slice_thickness_mm=0.75, slice_spacing_mm=0.75, fov_mm=(170.0, 200.0), matrix=384,
              kernel=VESSEL, noise_sd_hu=(20.0, 32.0), z_range_mm=(-60.0, 30.0), share=0.0, iterative=0.4,
              contrast=Contrast("arterial", (300.0, 500.0))),
@@ -222,7 +239,7 @@ def find_kernel(name: str) -> Kernel:
         When there is none; the message lists those there are.
 
     >>> find_kernel("soft").sigma_mm
-    0.62
+    0.65
     """
     return _find(KERNELS, name, "a kernel")
 

@@ -38,5 +38,6 @@ def draw_stents(patient: Patient, branches: tuple[Branch, ...]) -> list[Deposit]
             turns = np.linspace(0, 2 * np.pi, 9)[:-1] + 0.35 * (k % 2)
             centres.append(point + radius * (np.cos(turns)[:, None] * u + np.sin(turns)[:, None] * v))
         points = np.concatenate(centres)
-        deposits.append(Deposit(Label.OTHER, "stent", points, np.full(len(points), STRUT_MM), STRUT_MG_PER_ML))
+        radii = np.full(len(points), STRUT_MM)
+        deposits.append(Deposit(Label.OTHER, "stent", points, radii, STRUT_MG_PER_ML, moves_as=branch.label))
     return deposits
