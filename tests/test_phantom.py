@@ -192,7 +192,10 @@ def test_noise_is_as_strong_as_asked_and_strongest_inside(name):
     axis = ((np.arange(192) - 95.5) * 1.8).astype(np.float32)
     target = Grid(np.arange(0, 30, 3, dtype=np.float32), axis, axis)
     protocol = replace(find_protocol(name), matrix=192)
-    drawn = noise(np.random.default_rng(1), target, protocol, 20.0, body, body_grid, np.array([15.0, 0.0, 0.0]))
+    drawn = noise(
+        lambda layer: np.random.default_rng([1, 1000 + layer]),
+        target, protocol, 20.0, body, body_grid, np.array([15.0, 0.0, 0.0]),
+    )  # fmt: skip
     far = np.hypot(*np.meshgrid(axis, axis, indexing="ij"))
     assert drawn[:, far < 30].std() == pytest.approx(20.0, rel=0.08)
     assert drawn[:, (far > 140) & (far < 160)].std() < 0.95 * drawn[:, far < 30].std()

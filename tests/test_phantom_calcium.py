@@ -101,13 +101,16 @@ def test_the_score_of_a_known_lesion():
 
 
 def test_the_lad_has_most_calcium_and_the_left_main_least(cohort):
-    """Arteries are affected in the order they are in people."""
-    affected = dict.fromkeys(ARTERIES, 0)
+    """LAD, RCA, LCX, left main by amount; by how many have any, RCA and LCX are about even."""
+    affected, amount = dict.fromkeys(ARTERIES, 0), dict.fromkeys(ARTERIES, 0.0)
     for _, deposits, scores in cohort:
         for label in {d.label for d, s in zip(deposits, scores, strict=True) if s > 0}:
             affected[label] += 1
-    order = sorted(affected, key=lambda label: -affected[label])
-    assert order == [Label.LAD, Label.RCA, Label.LCX, Label.LM]
+        for deposit, score in zip(deposits, scores, strict=True):
+            amount[deposit.label] += score
+    assert sorted(amount, key=lambda label: -amount[label]) == [Label.LAD, Label.RCA, Label.LCX, Label.LM]
+    assert affected[Label.LAD] > 1.3 * max(affected[Label.RCA], affected[Label.LCX])
+    assert 1.3 * affected[Label.LM] < min(affected[Label.RCA], affected[Label.LCX])
 
 
 @pytest.fixture(scope="module")

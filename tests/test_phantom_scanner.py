@@ -14,7 +14,7 @@ from calcscore_ml.phantom.coronaries import build_coronaries
 from calcscore_ml.phantom.deposits import Deposit, excess, sample
 from calcscore_ml.phantom.heart import build_heart
 from calcscore_ml.phantom.motion import RESTLESS_MM, SWING_MM, Motion, beat_curve, draw_motion
-from calcscore_ml.phantom.projection import SHOULDERS_MM, artefact, harden, hardened
+from calcscore_ml.phantom.projection import SHOULDERS_MM, STARVATION, artefact, harden, hardened
 from calcscore_ml.phantom.protocols import noise_factor
 from calcscore_ml.phantom.spectrum import Contrast, calcium_factor, enhance, seen_at
 from calcscore_ml.phantom.stents import STENT_ODDS, draw_stents
@@ -409,11 +409,16 @@ def test_the_heart_of_a_breathing_patient_wanders():
 
 
 def test_shoulders_are_streaked_only_where_photons_starve():
-    """A starved protocol changes slices through the shoulders and no others."""
-    low = replace(find_protocol("attenuation-5mm"), matrix=128, noise_sd_hu=(0.01, 0.01), z_range_mm=(60.0, 130.0))
+    """A starved protocol changes slices through the shoulders and no others, the more the fewer photons there are."""
+    low = replace(find_protocol("attenuation-5mm"), matrix=128, noise_sd_hu=(20.0, 20.0), z_range_mm=(60.0, 130.0))
     low = replace(low, slice_spacing_mm=10.0, slice_thickness_mm=10.0)
     starved, plain = (generate(5, replace(low, starved=s)) for s in (True, False))
     height = starved.origin_mm[0] + 10.0 * np.arange(len(starved.scan.hu))
     change = np.abs(starved.scan.hu.astype(int) - plain.scan.hu).max(axis=(1, 2))
     assert (change[height > SHOULDERS_MM] > 5).all()
     assert (change[height < SHOULDERS_MM] == 0).all()
+    streaks = [
+        np.std(artefact(np.random.default_rng(0), rods(), PLANE, share * STARVATION)[np.abs(Y) < 3])
+        for share in (0.0, 1.0, 4.0)
+    ]
+    assert streaks[0] < streaks[1] < streaks[2]

@@ -155,11 +155,11 @@ def _generate(patient: Patient, protocol: Protocol, take: Take) -> DigitalScan:
     rays = streaks(patient.stream("streaks"), target, metal)
     if rays is not None:
         clean += rays
-    harden(patient.stream("starvation", take.repeat), clean, target, metal, shoulders=protocol.starved)
-    root = np.asarray(patient.valve_mm) + np.array([8.0, 0.0, 0.0])
     dose = patient.stream("dose")
     sd = float(dose.uniform(*protocol.noise_sd_hu)) * _size_effect(patient) / np.sqrt(take.dose)
     modulation = float(dose.uniform(*protocol.dose_modulation))
+    harden(patient.stream("starvation", take.repeat), clean, target, metal, shoulders=protocol.starved, sd_hu=sd)
+    root = np.asarray(patient.valve_mm) + np.array([8.0, 0.0, 0.0])
 
     def layer(number: int) -> np.random.Generator:
         return patient.stream(f"noise {number}", take.repeat)

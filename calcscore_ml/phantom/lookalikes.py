@@ -16,6 +16,7 @@ from calcscore_ml.phantom.deposits import Deposit
 from calcscore_ml.phantom.heart import LONG_AXIS, Heart
 from calcscore_ml.phantom.painter import paint_tube
 from calcscore_ml.phantom.patient import Patient
+from calcscore_ml.phantom.spine import levels
 from calcscore_ml.phantom.thorax import chest_section
 
 MITRAL_CENTRE = (27, 21, -14)
@@ -108,14 +109,14 @@ def paint_metal(volume: F32, grid: Grid, heart: Heart, *, gated: bool) -> list[t
     if draws[1] < 0.03:  # pacemaker lead to the right ventricle
         lead = heart.place([(-27, 0, 130), (-31, 8, 60), (-32, 8, 10), (-30, -2, -25), (-5, -18, -38), (28, -28, -52)])
         wire(lead, 1.0, 2600.0, 45.0)
-    if draws[2] < SPINAL_RODS_SHARE:
+    if draws[2] < SPINAL_RODS_SHARE:  # rods of spinal surgery, and screws through the pedicles
+        top = float(rng.uniform(10, 60))
+        period, phase = levels(patient)
+        bodies = phase + period * (np.arange(-8, 6) + 0.5)
         for side in (-1, 1):
-            wire(
-                np.array([zyx((side * 14, 32, z)) for z in (-120.0, -60.0, 0.0, rng.uniform(10, 60))]),
-                3.0,
-                3000.0,
-                90.0,
-            )
+            wire(np.array([zyx((side * 14, 34, z)) for z in (-120.0, -60.0, 0.0, top)]), 3.0, 3000.0, 90.0)
+            for z in bodies[(bodies > -125) & (bodies < top + 5)]:
+                wire(np.array([zyx((side * 13.5, 34, z + 2)), zyx((side * 8, -8, z + 3))]), 2.6, 3000.0, 90.0)
     if gated and draws[3] < 0.6:  # electrodes of the ECG lie on the skin
         for _ in range(3):
             z, x = rng.uniform(-90, 60), rng.uniform(-90, 110)

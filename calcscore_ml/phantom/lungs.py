@@ -19,10 +19,10 @@ HILA: tuple[tuple[float, float, float], ...] = (
 )
 """Where the trees start: right upper, middle, lower, left the same; offsets from the aortic valve, (x, y, z) [mm]."""
 
-TREES = 9
+TREES = 12
 """Trees per hilum; artery, vein and their segmental branches are not told apart."""
 
-GENERATIONS = 5
+GENERATIONS = 6
 """Forks between the hilum and the finest vessel painted."""
 
 
@@ -36,7 +36,7 @@ def paint_lung_vessels(volume: F32, grid: Grid, heart: Heart) -> None:
         start = heart.place(hilum)
         for _ in range(TREES):
             aim = np.array([rng.normal(0, 0.9), rng.normal(0.1, 0.8), side * abs(rng.normal(0.7, 0.5))])
-            for shape in _grow(rng, start + rng.normal(0, 3, 3), aim, float(rng.uniform(2.4, 4.0)), GENERATIONS):
+            for shape in _grow(rng, start + rng.normal(0, 3, 3), aim, float(rng.uniform(2.6, 4.6)), GENERATIONS):
                 if (
                     abs(shape.points[:, 2]).max() < half - 10
                     and shape.points[:, 1].max() < 18
@@ -53,7 +53,7 @@ def _grow(
     bend = start + 0.5 * length * aim + rng.normal(0, 1.2, 3)
     end = start + length * aim + rng.normal(0, 1.5, 3)
     shapes = [Tube(np.array([start, bend, end]), np.array([radius, 0.94 * radius, 0.86 * radius]))]
-    if left <= 1 or radius < 0.55:
+    if left <= 1 or radius < 0.7:
         return shapes
     for share in (0.84, 0.68):
         shapes += _grow(rng, end, aim + rng.normal(0, 0.5, 3), radius * share, left - 1)

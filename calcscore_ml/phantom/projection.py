@@ -8,6 +8,8 @@ makes streaks.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -38,7 +40,11 @@ METAL_GAIN = 3.0
 """How many times (our choice)."""
 
 STARVATION = 0.002
-"""SD of the log attenuation per root of exp(attenuation): 250,000 photons per ray without a patient (our choice)."""
+"""SD of the log attenuation per root of exp(attenuation) in a scan of `STARVATION_SD_HU`: 250,000 photons a ray without
+a patient (our choice)."""
+
+STARVATION_SD_HU = 12.0
+"""Noise SD of the scan to which `STARVATION` belongs; it goes in proportion."""
 
 ANGLES = 160
 """Directions of the coarse projection."""
@@ -60,6 +66,7 @@ def harden(
     sources: list[tuple[NDArray[np.float64], float]],
     *,
     shoulders: bool = False,
+    sd_hu: float = STARVATION_SD_HU,
 ) -> NDArray[np.int_]:
     """Add the artefacts of metal to the slices that hold some, and those of the shoulders.
 
@@ -75,6 +82,8 @@ def harden(
         Where metal lies, (z, y, x) [mm], and how strong its streaks are [HU].
     shoulders : bool
         Whether slices above `SHOULDERS_MM` are projected too.
+    sd_hu : float
+        Noise SD of the scan [HU]: fewer photons, noisier starved rays.
 
     Returns
     -------
@@ -90,11 +99,11 @@ def harden(
         chosen = chosen | holds | (within & (clean.max(axis=(1, 2)) > METAL_HU))
     near = np.flatnonzero(chosen)
     for k in near:
-        clean[k] += artefact(rng, clean[k], target)
+        clean[k] += artefact(rng, clean[k], target, STARVATION * sd_hu / STARVATION_SD_HU)
     return near
 
 
-def artefact(rng: np.random.Generator, plane: F32, target: Grid) -> F32:
+def artefact(rng: np.random.Generator, plane: F32, target: Grid, starvation: float = STARVATION) -> F32:
     """Return what beam hardening and starvation add to one slice.
 
     Parameters
@@ -105,6 +114,8 @@ def artefact(rng: np.random.Generator, plane: F32, target: Grid) -> F32:
         HU without noise.
     target : Grid
         Of the scan; its `y` and `x`.
+    starvation : float
+        SD of the log attenuation per root of exp(attenuation).
 
     Returns
     -------
@@ -119,8 +130,8 @@ def artefact(rng: np.random.Generator, plane: F32, target: Grid) -> F32:
     shrink_y, shrink_x = _shrink(y, target.y), _shrink(x, target.x)
     water = shrink_y @ np.clip(plane / 1000 + 1, 0, 1 + DENSE_HU / 1000) @ shrink_x.T
     rest = shrink_y @ (dense / np.float32(1000)) @ shrink_x.T
-    offsets = _offsets(y, x)
-    error = _log_error(rng, _project(water, offsets), _project(rest, offsets))
+    offsets = _offsets(len(y), len(x))
+    error = _log_error(rng, _project(water, offsets), _project(rest, offsets), starvation)
     coarse = _backproject(error, offsets, water.shape)
     return np.asarray(lerp_matrix(target.y, y) @ coarse @ lerp_matrix(target.x, x).T, dtype=np.float32)
 
@@ -174,12 +185,14 @@ def _slopes(parts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     return (parts * mu).sum(axis=0) / total, (parts * dense).sum(axis=0) / total
 
 
-def _log_error(rng: np.random.Generator, water: NDArray[np.float64], dense: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_error(
+    rng: np.random.Generator, water: NDArray[np.float64], dense: NDArray[np.float64], starvation: float
+) -> NDArray[np.float64]:
     error = hardened(water, dense)
     through = _parts(water, dense).sum(axis=0)
     alone = _parts(water, np.zeros_like(dense)).sum(axis=0)
     # Only what metal adds: the noise of the patient alone is drawn elsewhere.
-    sd = STARVATION * np.sqrt(np.clip(1 / through - 1 / alone, 0, 1e6))
+    sd = starvation * np.sqrt(np.clip(1 / through - 1 / alone, 0, 1e6))
     return np.asarray(error + sd * rng.standard_normal(error.shape))
 
 
@@ -188,23 +201,24 @@ def _shrink(coarse: F32, fine: F32) -> F32:
     return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def _offsets(y: F32, x: F32) -> NDArray[np.float64]:
-    """Position of every pixel on the detector, in pixels, per direction: (ANGLES, ny * nx)."""
+@lru_cache(maxsize=1)
+def _offsets(rows: int, columns: int) -> NDArray[np.float64]:
+    """Position of every pixel on the detector, in pixels, per direction: (ANGLES, rows * columns)."""
     angles = np.pi * np.arange(ANGLES)[:, None, None] / ANGLES
-    i, j = (np.arange(len(a)) - (len(a) - 1) / 2 for a in (y, x))
+    i, j = (np.arange(n) - (n - 1) / 2 for n in (rows, columns))
     across = j[None, None, :] * np.cos(angles) + i[None, :, None] * np.sin(angles)
-    return np.asarray(across.reshape(ANGLES, -1) + _detector(y, x) / 2)
+    return np.asarray(across.reshape(ANGLES, -1) + _detector(rows, columns) / 2)
 
 
-def _detector(y: F32, x: F32) -> int:
-    return int(np.hypot(len(y), len(x))) + 4
+def _detector(rows: int, columns: int) -> int:
+    return int(np.hypot(rows, columns)) + 4
 
 
 def _project(plane: F32, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
     """Path lengths [mm] of what a plane holds: (ANGLES, detector)."""
     values = plane.ravel().astype(np.float64)
     used = np.flatnonzero(np.abs(values) > 1e-4)
-    size = _detector(plane, plane.T)
+    size = _detector(*plane.shape)
     out = np.zeros((ANGLES, size))
     for k in range(ANGLES):
         at = offsets[k, used]
