@@ -26,7 +26,7 @@ SECTORS = 8
 WATER_PER_MM = 0.0195
 """Attenuation of water at 120 kVp's effective energy of about 65 keV [1/mm]."""
 
-BOWTIE = 0.5
+BOWTIE = 0.3
 """Share of the differences between the paths of a slice that the beam's shaped filter makes up for (our choice)."""
 
 ITERATIVE_CORNER = 0.35

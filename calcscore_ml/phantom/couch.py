@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erf
 
 from calcscore_ml.phantom.canvas import F32, Grid, Tube, lerp_matrix, path
-from calcscore_ml.phantom.painter import paint_tube
+from calcscore_ml.phantom.painter import AIR_HU, paint_tube
 from calcscore_ml.phantom.thorax import Thorax
 
 EMPTY_HU = -700.0
@@ -21,6 +22,12 @@ COUCH_HALF_WIDTH_MM = 215.0
 
 ACROSS_SHARE = 0.5
 """How much the couch's brightness changes from slice to slice, relative to how much it changes from side to side."""
+
+SEEN_SIGMA_MM = 0.66
+"""Width of the point spread that thin things are seen through: those of `protocols.KERNELS` for chests."""
+
+NEAR_THRESHOLD = 0.5
+"""Share of carbon skins whose line lies about 115 HU, as those of two real couches do; noise breaks it into specks."""
 
 ELECTRODES_MM = ((-110.0, 95.0), (105.0, 92.0), (100.0, -70.0), (-95.0, -75.0))
 """Where the electrodes of the heart's rhythm stick: x and height [mm]."""
@@ -38,11 +45,12 @@ def paint_couch(volume: F32, grid: Grid, thorax: Thorax, *, foam: bool = False) 
     surface = np.float32(top) - np.float32(curve) * x**2
     inside = np.abs(x) < COUCH_HALF_WIDTH_MM
     y = grid.y[:, None]
-    if rng.random() < 0.6:  # a cushion with a cover
-        _sheet(volume, grid, np.where(inside, np.maximum(surface - y - 9, y - surface + 1), 9.0), -930.0, 6.0, rng)
+    if rng.random() < 0.75:  # a cushion with a cover
+        pad = float(rng.uniform(-940, -760))
+        _sheet(volume, grid, np.where(inside, np.maximum(surface - y - 9, y - surface + 1), 9.0), pad, 6.0, rng)
         _sheet(volume, grid, np.where(inside, np.abs(y - surface + 9) - 0.6, 9.0), -350.0, 120.0, rng)
-    skin_hu = -500.0 if foam else float(rng.uniform(-350, 480))
-    _sheet(volume, grid, np.where(inside, np.abs(y - surface) - 1.2, 9.0), skin_hu, 45.0, rng)
+    half, skin_hu = (1.2, -500.0) if foam else _skin(rng)
+    _sheet(volume, grid, np.where(inside, np.abs(y - surface) - half, 9.0), skin_hu, 40.0, rng)
     if foam:
         return
     depth = float(rng.uniform(16, 42))
@@ -50,10 +58,12 @@ def paint_couch(volume: F32, grid: Grid, thorax: Thorax, *, foam: bool = False) 
     if kind < 0.45:  # sides that meet below
         side = np.abs(y - surface - (COUCH_HALF_WIDTH_MM - np.abs(x)) * 0.62 - 1)
         shown = inside & (np.abs(x) > COUCH_HALF_WIDTH_MM - 110)
-        _sheet(volume, grid, np.where(shown, side - 1.0, 9.0), float(rng.uniform(-350, 420)), 50.0, rng)
+        half, skin_hu = _skin(rng)
+        _sheet(volume, grid, np.where(shown, side - half, 9.0), skin_hu, 40.0, rng)
     else:  # a second skin, parallel
-        low = np.abs(y - surface - depth * (1 - (x / COUCH_HALF_WIDTH_MM) ** 2)) - 1.1
-        _sheet(volume, grid, np.where(inside, low, 9.0), float(rng.uniform(-350, 480)), 45.0, rng)
+        half, skin_hu = _skin(rng)
+        low = np.abs(y - surface - depth * (1 - (x / COUCH_HALF_WIDTH_MM) ** 2)) - half
+        _sheet(volume, grid, np.where(inside, low, 9.0), skin_hu, 40.0, rng)
     if kind > 0.8:  # bright ends
         edge = np.hypot(np.abs(x) - COUCH_HALF_WIDTH_MM + 3, y - surface - 4) - float(rng.uniform(3, 7))
         _sheet(volume, grid, edge, float(rng.uniform(250, 1100)), 60.0, rng)
@@ -62,6 +72,17 @@ def paint_couch(volume: F32, grid: Grid, thorax: Thorax, *, foam: bool = False) 
         z_end = float(rng.uniform(-120, 120))
         shown = grid.z > z_end if rng.random() < 0.5 else grid.z < z_end
         _sheet(volume, grid, rail, float(rng.uniform(200, 2200)), 80.0, rng, shown)
+
+
+def _skin(rng: np.random.Generator) -> tuple[float, float]:
+    """Draw half the thickness [mm] and the HU of a carbon skin.
+
+    Its line through a slice is so bright as drawn; a thin skin holds more, and where it runs aslant to the pixels its
+    line breaks into dashes.
+    """
+    half = float(rng.uniform(0.7, 1.4))
+    line_hu = float(rng.normal(115, 20) if rng.random() < NEAR_THRESHOLD else rng.uniform(-300, 480))
+    return half, AIR_HU + (line_hu - AIR_HU) / float(erf(half / (np.sqrt(2) * SEEN_SIGMA_MM)))
 
 
 def paint_clutter(volume: F32, grid: Grid, thorax: Thorax, *, gated: bool) -> None:

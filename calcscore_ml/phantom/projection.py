@@ -39,8 +39,8 @@ METAL_HU = 1500.0
 METAL_GAIN = 3.0
 """How many times (our choice)."""
 
-STARVATION = 0.002
-"""SD of the log attenuation per root of exp(attenuation) in a scan of `STARVATION_SD_HU`: 250,000 photons a ray without
+STARVATION = 0.003
+"""SD of the log attenuation per root of exp(attenuation) in a scan of `STARVATION_SD_HU`: 110,000 photons a ray without
 a patient (our choice)."""
 
 STARVATION_SD_HU = 12.0

@@ -64,11 +64,11 @@ class Kernel:
         return float(np.sqrt(np.trapezoid(f**2 * self.noise_mtf(f) ** 2, f)))
 
 
-SOFT = Kernel("soft", 0.65, noise_sigma_mm=0.56)
+SOFT = Kernel("soft", 0.65, noise_sigma_mm=0.54)
 """Body kernel of chest reports; full width at half maximum 1.5 mm (our choice); noise as fine as in 4D-Lung 113."""
 STANDARD = Kernel("standard", 0.64, noise_sigma_mm=0.55)
 """Body kernel; full width at half maximum 1.5 mm (our choice); noise as fine as in Lung-PET-CT-Dx A0001."""
-CALCIUM = Kernel("calcium", 0.58, noise_sigma_mm=0.47)
+CALCIUM = Kernel("calcium", 0.58, noise_sigma_mm=0.44)
 """Kernel of calcium scoring: full width at half maximum 1.4 mm, no overshoot (our choice); noise as fine as in
 CPTAC-PDA C3N-00249 and the scan of the QRM phantom."""
 MEDIUM = Kernel("medium", 0.46, 0.25, noise_sigma_mm=0.42)
