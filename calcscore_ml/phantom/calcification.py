@@ -32,6 +32,9 @@ AMOUNT: dict[Label, float] = {Label.LAD: 1.7, Label.RCA: 1.2, Label.LCX: 0.6, La
 POINTS_PER_MG = 4.5
 """Agatston points per mg of hydroxyapatite, to guess the typical size of a patient's lesions (our choice)."""
 
+CALCIUM_STREAM = "coronary calcium"
+"""Of the patient's random numbers, those that begin with the score."""
+
 MOST_LESIONS = 150
 """No patient has more."""
 
@@ -62,7 +65,7 @@ def draw_coronary_calcium(patient: Patient, branches: tuple[Branch, ...]) -> lis
     list of Deposit
         Possibly empty.
     """
-    rng = patient.stream("coronary calcium")
+    rng = patient.stream(CALCIUM_STREAM)
     wanted = draw_score(patient, rng)
     labels = _calcified(rng, wanted) if wanted else []
     shares = rng.dirichlet([AMOUNT[label] for label in labels]) if labels else np.zeros(0)

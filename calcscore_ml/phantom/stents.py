@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from calcscore_ml.anatomy import Label
-from calcscore_ml.phantom.calcification import wall_frame
+from calcscore_ml.phantom.burden import draw_score
+from calcscore_ml.phantom.calcification import CALCIUM_STREAM, wall_frame
 from calcscore_ml.phantom.coronaries import Branch
 from calcscore_ml.phantom.deposits import Deposit
 from calcscore_ml.phantom.patient import Patient
 
-STENT_ODDS = 0.025
-"""Share of patients over 50 with a stent (our choice)."""
+STENT_FROM, STENT_ODDS, STENT_ODDS_BELOW = 100.0, 0.15, 0.01
+"""Share of patients over 50 with a stent, of those whose calcium scores at least this much and of the others (our
+choice)."""
 
 STRUT_MM = 0.3
 """Radius of a ball of the mesh: the sampling's least; real struts are thinner and denser (our choice)."""
@@ -20,10 +22,16 @@ STRUT_MG_PER_ML = 6000.0
 """Density of hydroxyapatite that looks like the mesh: rails of 300 to 900 HU in 3 mm slices (our choice)."""
 
 
+def stent_odds(patient: Patient) -> float:
+    """Odds of a stent: they are put into arteries with disease."""
+    diseased = draw_score(patient, patient.stream(CALCIUM_STREAM)) >= STENT_FROM
+    return STENT_ODDS if diseased else STENT_ODDS_BELOW
+
+
 def draw_stents(patient: Patient, branches: tuple[Branch, ...]) -> list[Deposit]:
     """Draw a patient's stents: mesh tubes in the proximal or middle part of a large artery."""
     rng = patient.stream("stents")
-    if rng.random() > STENT_ODDS or patient.age_years < 50:
+    if patient.age_years < 50 or rng.random() > stent_odds(patient):
         return []
     deposits = []
     for _ in range(int(rng.choice([1, 2], p=[0.8, 0.2]))):
