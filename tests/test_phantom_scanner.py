@@ -17,7 +17,7 @@ from calcscore_ml.phantom.motion import RESTLESS_MM, SWING_MM, Motion, beat_curv
 from calcscore_ml.phantom.projection import SHOULDERS_MM, STARVATION, artefact, harden, hardened
 from calcscore_ml.phantom.protocols import noise_factor
 from calcscore_ml.phantom.spectrum import Contrast, calcium_factor, enhance, seen_at
-from calcscore_ml.phantom.stents import STENT_ODDS, draw_stents
+from calcscore_ml.phantom.stents import draw_stents, stent_odds
 
 GATED = find_protocol("gated-3mm")
 CHEST = find_protocol("chest-5mm")
@@ -291,7 +291,7 @@ def test_what_is_not_calcium_of_the_heart_moves_with_what_holds_it():
     assert not motion.path_of(Label.OTHER, 0.0)(3.0).any()
     assert np.ptp(motion.path_of(Label.LAD, -80.0)(3.0)[:, 1]) > 2
     old = next(
-        p for p in map(draw_patient, range(4000)) if p.age_years > 50 and p.stream("stents").random() < STENT_ODDS
+        p for p in map(draw_patient, range(4000)) if p.age_years > 50 and p.stream("stents").random() < stent_odds(p)
     )
     stents = draw_stents(old, build_coronaries(build_heart(old)))
     assert stents
