@@ -24,6 +24,7 @@ from calcscore_ml.models import (
 from calcscore_ml.models.calibration import fit_calibration
 from calcscore_ml.models.cascade import threshold_for
 from calcscore_ml.models.libsvm import class_expansion
+from calcscore_ml.models.relevance import relevance_scale
 
 QUICK = {
     "BaggedSVM": {"n_members": 2, "folds": 2},
@@ -164,7 +165,7 @@ def test_class_scores_are_the_machines_decisions(n_classes, kernel):
             expected[:, j] -= decisions[:, pair] / (n_classes - 1)
             pair += 1
     bag = SVMBag(n_members=2, folds=2, kernel=kernel)
-    bag.classes_, bag.gamma_, bag.n_features_in_ = np.arange(n_classes), 0.1, 6
+    bag.classes_, bag.gamma_, bag.scale_, bag.n_features_in_ = np.arange(n_classes), 0.1, np.ones(6), 6
     bag._merge([machine, machine], [np.arange(200)] * 2, X.astype(np.float32))
     assert bag.class_scores(X)[1] == pytest.approx(expected, abs=1e-4)
     weights, constants = class_expansion(machine)
@@ -203,6 +204,47 @@ def test_machines_are_calibrated_at_the_true_prevalence(monkeypatch):
     X = rng.normal(size=(6000, 3)) + 1.5 * y[:, None]
     model = SVMBag(n_members=5, negative_label=0).fit(X, y)
     assert model.predict_proba(X)[:, 1].sum() == pytest.approx(y.sum(), rel=0.25)
+
+
+def test_machines_forget_units():
+    """Features in other units, an octave or ten apart, give the same probabilities in every digit."""
+    rng = np.random.default_rng(14)
+    y = rng.choice(3, 900, p=[0.8, 0.1, 0.1])
+    X, new = rng.normal(size=(900, 6)) + 1.5 * np.eye(3, 6)[y], rng.normal(size=(200, 6))
+    units = 2.0 ** rng.integers(-10, 10, 6)
+    own, other = (SVMBag(n_members=5).fit(X * unit, y).predict_proba(new * unit) for unit in (1.0, units))
+    assert (own == other).all()
+
+
+def test_a_large_lesion_is_known_by_its_place():
+    """Size says "other" and place "artery": a size that training hardly knew does not outvote the place."""
+    rng = np.random.default_rng(15)
+
+    def table(n, large_share):
+        y = np.arange(n) % 4 == 0
+        large = rng.random(n) < np.where(y, large_share, 0.5)
+        sizes = 3 * large[:, None] + 0.5 * rng.normal(size=(n, 150))
+        return np.hstack([sizes, 4 * y[:, None] + rng.normal(size=(n, 3))]), y
+
+    new, place = table(2000, 1.0)
+    shares = []
+    for power in (0.0, 0.5):
+        model = SVMBag(n_members=5, relevance=power, negative_label=False).fit(*table(2000, 0.01))
+        assert model.predict(new)[~place].mean() < 0.02
+        shares.append(model.predict(new)[place].mean())
+    assert shares[1] > 0.95 > shares[0] + 0.4
+
+
+@given(st.integers(0, 50), st.floats(0.1, 2))
+@settings(max_examples=10)
+def test_relevance_orders_features_by_what_they_tell(seed, power):
+    """The feature that tells most has the largest spread; without power all have 1, and a constant stays finite."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, 400)
+    X = np.column_stack([1e3 * rng.normal(size=400), 1e-3 * (y + 0.5 * rng.normal(size=400)), np.zeros(400)])
+    spread = (X * relevance_scale(X, y, power, seed)).std(axis=0)
+    assert spread[1] > 1 > spread[0] > spread[2] == 0
+    assert (X * relevance_scale(X, y, 0.0, seed)).std(axis=0) == pytest.approx([1, 1, 0])
 
 
 # The cascade

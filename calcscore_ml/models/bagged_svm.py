@@ -25,7 +25,9 @@ class BaggedSVM(Cascade):
     C : float
         Cost of an error.
     gamma : float or None
-        Width of the rbf kernel; None: 1 / (n_features x variance of the table).
+        Width of the rbf kernel; None: 1 / (n_features x variance of the scaled table).
+    relevance : float
+        A feature's spread is its importance to this power, in each stage; 0: all alike.
     rows_per_member, stage_one_rows : int
         Rows of one member's sample at most, in the second and in the first stage.
     negatives_per_positive : float
@@ -68,6 +70,7 @@ class BaggedSVM(Cascade):
         kernel: Literal["rbf", "linear"] = "rbf",
         C: float = 1.0,
         gamma: float | None = None,
+        relevance: float = 0.5,
         rows_per_member: int = 2000,
         stage_one_rows: int = 1000,
         negatives_per_positive: float = 3.0,
@@ -80,6 +83,7 @@ class BaggedSVM(Cascade):
         self.kernel = kernel
         self.C = C
         self.gamma = gamma
+        self.relevance = relevance
         self.rows_per_member = rows_per_member
         self.stage_one_rows = stage_one_rows
         self.negatives_per_positive = negatives_per_positive
@@ -110,6 +114,7 @@ class BaggedSVM(Cascade):
             kernel=self.kernel,
             C=self.C,
             gamma=self.gamma,
+            relevance=self.relevance,
             rows_per_member=rows_per_member,
             negatives_per_positive=self.negatives_per_positive,
             folds=self.folds,

@@ -13,6 +13,7 @@ from calcscore_ml.errors import ModelError
 from calcscore_ml.models.calibration import SoftmaxCalibration, fit_calibration
 from calcscore_ml.models.folds import Codes, deal_folds, draw_evenly, group_codes, negative_code
 from calcscore_ml.models.libsvm import class_expansion
+from calcscore_ml.models.relevance import relevance_scale
 from calcscore_ml.models.tables import labelled_table, plain_table
 from calcscore_ml.models.threads import one_thread
 
@@ -34,6 +35,9 @@ class SVMBag(ClassifierMixin, BaseEstimator):
     inversely to their size. So every row is left out by the same number of members, and their mean score on
     it calibrates the ensemble at the true prevalence.
 
+    Before, features are brought to the spread they have in a sample like a member's and weighed by their
+    relevance, see `calcscore_ml.models.relevance`. One scale serves all members, so it is learnt from all patients.
+
     A class's score is the mean of its signed one-against-one decisions. It is linear in the kernel, as is the
     mean over members; the whole ensemble is therefore stored and applied as one kernel expansion over the
     distinct support vectors.
@@ -47,7 +51,9 @@ class SVMBag(ClassifierMixin, BaseEstimator):
     C : float
         Cost of an error.
     gamma : float or None
-        Width of the rbf kernel; None: 1 / (n_features x variance of the table).
+        Width of the rbf kernel; None: 1 / (n_features x variance of the scaled table).
+    relevance : float
+        A feature's spread is its importance to this power; 0: all alike.
     rows_per_member : int
         Rows of one member's sample at most; positives take at most half, rare classes are kept whole.
     negatives_per_positive : float
@@ -71,6 +77,8 @@ class SVMBag(ClassifierMixin, BaseEstimator):
         Constants of the scores.
     gamma_ : float
         Width used.
+    scale_ : (n_features,) array
+        Factor of each feature; support vectors are scaled.
     slope_, offset_ : float, (n_classes,) array
         The `SoftmaxCalibration`.
     n_features_in_ : int
@@ -88,6 +96,7 @@ class SVMBag(ClassifierMixin, BaseEstimator):
         kernel: Literal["rbf", "linear"] = "rbf",
         C: float = 1.0,
         gamma: float | None = None,
+        relevance: float = 0.5,
         rows_per_member: int = 2000,
         negatives_per_positive: float = 3.0,
         folds: int = 5,
@@ -98,6 +107,7 @@ class SVMBag(ClassifierMixin, BaseEstimator):
         self.kernel = kernel
         self.C = C
         self.gamma = gamma
+        self.relevance = relevance
         self.rows_per_member = rows_per_member
         self.negatives_per_positive = negatives_per_positive
         self.folds = folds
@@ -132,11 +142,13 @@ class SVMBag(ClassifierMixin, BaseEstimator):
         if not 2 <= self.folds <= self.n_members:
             raise ModelError(f"folds must lie in 2 .. n_members = {self.n_members}, got {self.folds}")
         rng = np.random.default_rng(self.random_state)
-        variance = float(table.var())
-        self.gamma_ = self.gamma if self.gamma is not None else 1 / (table.shape[1] * variance) if variance > 0 else 1.0
         negative = self._negative(codes)
         fold = deal_folds(codes, group_codes(groups, len(codes)), self.folds, rng)
-        rounded = table.astype(np.float32)  # what is stored is what was trained on
+        rows = self._draw(codes, negative, fold >= 0, rng)
+        self.scale_ = relevance_scale(table[rows], codes[rows], self.relevance, int(rng.integers(2**31)))
+        rounded = (table * self.scale_).astype(np.float32)  # what is stored is what was trained on
+        variance = float(rounded.var(dtype=np.float64))
+        self.gamma_ = self.gamma if self.gamma is not None else 1 / (table.shape[1] * variance) if variance > 0 else 1.0
         samples = [self._draw(codes, negative, fold != m % self.folds, rng) for m in range(self.n_members)]
         machines = [self._machine().fit(rounded[rows].astype(np.float64), codes[rows]) for rows in samples]
         self._merge(machines, samples, rounded)
@@ -156,7 +168,7 @@ class SVMBag(ClassifierMixin, BaseEstimator):
         (n_members, n, n_classes) array of float
             Means of signed one-against-one decisions; they sum to 0 over classes.
         """
-        table = plain_table(self, X)
+        table = plain_table(self, X) * getattr(self, "scale_", 1.0)  # a model made before scales has none
         vectors = self.support_vectors_.astype(np.float64)
         weights = self.dual_coef_.astype(np.float64)
         step = max(1, KERNEL_CELLS // len(vectors))
