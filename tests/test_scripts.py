@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -53,9 +55,21 @@ def test_a_cohort_describes_itself(cohort):
     assert {"LM", "LAD", "LCX", "RCA"} <= set(table)
 
 
+def test_calcium_is_described_beside_the_published_figures():
+    """Every patient is counted once by age and sex, and the shares of the arteries add up."""
+    told = run("describe_calcium.py", 24)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line.startswith("|")]
+    table = {row[0]: row[1:] for row in rows}
+    ages = [row for name, row in table.items() if "/" in name]
+    assert sum(int(cell.split("(")[1].rstrip(")")) for row in ages for cell in (row[0], row[2])) == 24
+    assert sum(int(table[name][0].rstrip("%")) for name in ("LAD", "RCA", "LCX", "LM")) == pytest.approx(100, abs=2)
+    assert table["LAD"][-1] == "75 %"
+
+
 def test_a_call_without_arguments_says_how():
     """A script called wrongly prints its first lines and fails."""
-    for script in ("train.py", "evaluate.py", "crop_scan.py", "score_rods.py", "describe_cohort.py", "digital_rods.py"):
+    for script in ("train.py", "evaluate.py", "crop_scan.py", "score_rods.py", "describe_cohort.py", "digital_rods.py",
+                   "describe_calcium.py"):  # fmt: skip
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / script], capture_output=True, text=True, check=False, cwd=ROOT
         )
