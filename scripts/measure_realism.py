@@ -1,6 +1,6 @@
 """Measure how like real scans digital ones are, and write report.json and report.md.
 
-python scripts/measure_realism.py OUTPUT --real FOLDER [--real FOLDER ...] [--digital 4] [--page docs/realism.md]
+python scripts/measure_realism.py OUTPUT --real FOLDER [--real FOLDER ...] [--digital 8] [--page docs/realism.md]
 
 Each real scan is set beside digital patients under the nearest protocol, on its own grid, with rods along the spine
 where the real spine holds metal. Measured digital scans are
@@ -43,7 +43,7 @@ SOURCE = hashlib.sha256(
 
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
-FIRST_SEED = 7000
+FIRST_SEED = 20_000
 """Of the digital patients; far from the seeds of the documented cohorts."""
 
 
@@ -94,7 +94,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--real", type=Path, action="append", required=True, help="folder of a real scan")
-    parser.add_argument("--digital", type=int, default=4, help="digital patients for each real scan")
+    parser.add_argument("--digital", type=int, default=8, help="digital patients for each real scan")
     parser.add_argument("--page", type=Path, help=f"page whose tables, between {BEGIN} and {END}, are replaced")
     given = parser.parse_args()
     main(given.output, given.real, given.digital, given.page)

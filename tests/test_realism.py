@@ -106,7 +106,7 @@ def test_the_report_names_what_gives_digital_scans_away(measured, monkeypatch):
     }
     told = tell_apart(*rows_of(sets))
     assert told.univariate["all"].index[0] == "volume_mm3"
-    assert set(told.by_place) == set(PLACES[:2])
+    assert set(told.by_place) == {"inside the body", *PLACES[:2]}
     protocols = dict.fromkeys(sets, "chest-5mm")
     report = as_markdown(sets, protocols, told)
     assert "| volume_mm3 |" in report

@@ -19,6 +19,9 @@ from calcscore_ml.scan import Scan
 PLACES: Final = ("outside", "bone", "heart", "abdomen", "elsewhere")
 """In the order they are asked for: the first that holds half of a candidate's voxels is its place."""
 
+OUTSIDE: Final = PLACES[0]
+"""Not of the patient: the couch, clothes and cables."""
+
 COARSE_MM = 3.0
 """Pixel size the body and the bones are found at [mm]; our choice."""
 

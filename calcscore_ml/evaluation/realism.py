@@ -14,7 +14,7 @@ from calcscore_features import registry
 from calcscore_ml.candidates import find_candidates
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.image_quality import measure_noise, outline_blur_mm
-from calcscore_ml.evaluation.places import PLACES, body_mask, bone_mask, coarsen, place_candidates
+from calcscore_ml.evaluation.places import OUTSIDE, PLACES, body_mask, bone_mask, coarsen, place_candidates
 from calcscore_ml.evaluation.two_sample import Rows, TwoSample, two_sample_test, univariate, within_sets
 from calcscore_ml.heart.roi import HeartBox, find_heart_box
 from calcscore_ml.phantom.protocols import PROTOCOLS, Protocol
@@ -175,7 +175,8 @@ class Told:
     univariate : dict of str to DataFrame
         By place, and "all": one feature at a time.
     by_place : dict of str to TwoSample
-        Without location, where two sets have candidates of both kinds.
+        Without location, where two sets have candidates of both kinds: by place, and "inside the body", all but
+        "outside".
     """
 
     everything: TwoSample
@@ -190,6 +191,9 @@ def tell_apart(rows: Rows, place: NDArray[np.str_], *, seed: int = 0) -> Told:
     groups = {f.name: f.family for f in registry()}
     image = rows.columns([n for n in rows.features.columns if groups[n] != "location"])
     by_place = {}
+    inside = _enough(image.take(place != OUTSIDE))
+    if _testable(inside) >= 2:
+        by_place["inside the body"] = two_sample_test(inside, importance=False, seed=seed)
     tables = {"all": univariate(image, seed=seed)}
     for name in PLACES:
         part = _enough(image.take(place == name))
