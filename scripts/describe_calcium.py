@@ -19,7 +19,7 @@ from calcscore_ml.phantom.calcification import draw_coronary_calcium
 from calcscore_ml.phantom.coronaries import build_coronaries
 from calcscore_ml.phantom.heart import build_heart
 
-BANDS = ((42, 54.99, 50), (55, 64.99, 60), (65, 74.99, 70), (75, 86, 80))
+BANDS = ((42, 55, 50), (55, 65, 60), (65, 75, 70), (75, 87, 80))
 ARTERIES = (Label.LAD, Label.RCA, Label.LCX, Label.LM)
 VESSELS, ALONE = ("33 %", "25 %", "30 %", "12 %"), ("75 %", "12 %", "10 %", "3 %")
 
@@ -35,27 +35,31 @@ def row(*cells: object) -> None:
     print(f"| {' | '.join(map(str, cells))} |")
 
 
+def head(*cells: object) -> None:
+    print()
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
 def main(patients: int) -> None:
     sex, age, per = (
         np.array(v) for v in zip(*Parallel(2)(delayed(scores_of)(s) for s in range(patients)), strict=True)
     )
     total = per.sum(axis=1)
-    row("age", "men, digital", "men, MESA", "women, digital", "women, MESA")
+    head("age", "men, digital", "men, MESA", "women, digital", "women, MESA")
     for low, high, middle in BANDS:
         cells: list[str] = []
         for one in "MF":
-            mine = total[(sex == one) & (age >= low) & (age <= high)]
+            mine = total[(sex == one) & (age >= low) & (age < high)]
             found = ", ".join(f"{q:.0f}" for q in np.quantile(mine, MESA_QUANTILES)) if len(mine) else "none"
             cells += [f"{found} ({len(mine)})", ", ".join(map(str, MESA_SCORES[one][middle]))]
-        row(f"{low}-{high:.0f} / {middle}", *cells)
+        row(f"{low}-{high - 1} / {middle}", *cells)
     some = per[total > 0]
     count = (some > 0).sum(axis=1)
-    print()
-    row("calcified arteries", *range(1, 5))
+    head("calcified arteries", *range(1, 5))
     row(f"digital, {len(some)} patients", *(f"{(count == k).mean():.0%}" for k in range(1, 5)))
     row("MESA, 3,290", *VESSELS)
-    print()
-    row("artery", "share of all Agatston", "of calcified patients", "alone", "alone, MESA")
+    head("artery", "share of all Agatston", "of calcified patients", "alone", "alone, MESA")
     for k, label in enumerate(ARTERIES):
         alone = (some[count == 1, k] > 0).mean()
         row(
