@@ -19,7 +19,7 @@ from calcscore_ml.recipe import read_recipe
 from calcscore_ml.reports.assessment import write_assessment
 from calcscore_ml.training import lesion_table, train
 
-TRAINED_ON, TESTED_ON = "default", "held_out"
+TRAINED_ON, TESTED_ON = ("default", "stented"), "held_out"
 METRICS = (
     "lesion.sensitivity",
     "lesion.ppv",
@@ -39,12 +39,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     recipe = read_recipe(options.recipe)
-    learned, held_out = (
+    *learned_from, held_out = (
         write_cohort(options.folder / name, read_cohort(name), workers=options.workers)
-        for name in (TRAINED_ON, TESTED_ON)
+        for name in (*TRAINED_ON, TESTED_ON)
     )
+    learned = tuple(row for rows in learned_from for row in rows)
     lesions = lesion_table(learned, recipe, cache=options.folder / ".features", workers=options.workers)
-    bundle = train(lesions, recipe, trained_on=f"{len(learned)} digital patients (`calcscore phantom {TRAINED_ON}`)")
+    cohorts = ", ".join(f"{len(rows)} of {name}" for name, rows in zip(TRAINED_ON, learned_from, strict=True))
+    bundle = train(lesions, recipe, trained_on=f"{len(learned)} digital patients (`calcscore phantom`: {cohorts})")
     found = assess_cohort(held_out, bundle, recipe, workers=options.workers, by="protocol")
     write_assessment(options.folder / f"evaluation-{recipe.name}", found, overwrite=True)
     print(found.automatic.to_text())

@@ -91,6 +91,7 @@ def test_a_file_says_what_is_written(tmp_path):
         ("seed = -1", "at least 0"),
         ("name = 'a b'", "may hold letters"),
         ("image_format = 'png'", "image_format"),
+        ("patients = 'nobody'", "patients"),
         ("[protocols]\n'mri' = 1", "mri"),
         ("[protocols]\n'chest-5mm' = -1", "protocols.chest-5mm"),
         ("[protocols]\n'chest-5mm' = 0", "share above 0"),
@@ -119,7 +120,16 @@ def test_an_unknown_cohort_lists_those_there_are():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"count": 0}, {"seed": -1}, {"name": "a/b"}, {"image_format": "png"}, {"protocols": ()}, {"takes": ()}]
+    "wrong",
+    [
+        {"count": 0},
+        {"seed": -1},
+        {"name": "a/b"},
+        {"image_format": "png"},
+        {"patients": "x"},
+        {"protocols": ()},
+        {"takes": ()},
+    ],
 )
 def test_a_wrong_cohort_is_refused(wrong):
     """The rules of the file hold for cohorts made in Python too."""
@@ -197,6 +207,15 @@ def test_a_larger_cohort_begins_with_the_smaller_one(tmp_path):
     large = write_cohort(tmp_path / "b", PAIR)
     assert small[0].sha256 == large[0].sha256
     assert small[0].split == large[0].split
+
+
+def test_a_cohort_of_the_stented_holds_nobody_else(tmp_path):
+    """Every patient of such a cohort has a stent, in every scan; a larger one begins with the smaller one."""
+    stented = replace(PAIR, patients="stented")
+    rows = write_cohort(tmp_path / "a", stented)
+    truth = pd.read_csv(tmp_path / "a" / "truth.csv")
+    assert set(truth.scan_id[truth.place == "stent"]) == {row.scan_id for row in rows}
+    assert write_cohort(tmp_path / "b", replace(stented, count=1))[0].sha256 == rows[0].sha256
 
 
 def test_the_truth_table_holds_every_lesion_of_every_scan(tmp_path):

@@ -168,7 +168,7 @@ class SVMBag(ClassifierMixin, BaseEstimator):
         (n_members, n, n_classes) array of float
             Means of signed one-against-one decisions; they sum to 0 over classes.
         """
-        table = plain_table(self, X) * getattr(self, "scale_", 1.0)  # a model made before scales has none
+        table = plain_table(self, X) * self.scale_
         vectors = self.support_vectors_.astype(np.float64)
         weights = self.dual_coef_.astype(np.float64)
         step = max(1, KERNEL_CELLS // len(vectors))

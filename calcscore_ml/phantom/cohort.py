@@ -25,8 +25,10 @@ from calcscore_ml.io.labels import write_labels
 from calcscore_ml.io.volumes import write_volume
 from calcscore_ml.manifest import ManifestRow, Split, content_sha256, write_manifest
 from calcscore_ml.phantom.digital import GENERATION, DigitalScan, generate
+from calcscore_ml.phantom.patient import draw_patient
 from calcscore_ml.phantom.plan import Cohort, ImageFormat
 from calcscore_ml.phantom.protocols import Protocol
+from calcscore_ml.phantom.stents import has_stent
 from calcscore_ml.phantom.take import Take
 
 MANIFEST_NAME = "data_manifest.csv"
@@ -130,6 +132,8 @@ def write_digital_scan(
 def _write_scan(folder: Path, cohort: Cohort, index: int, take: Take) -> ManifestRow:
     rng = np.random.default_rng([cohort.seed, index])
     patient_seed = int(rng.integers(LARGEST_SEED))
+    while cohort.patients == "stented" and not has_stent(draw_patient(patient_seed)):
+        patient_seed = int(rng.integers(LARGEST_SEED))
     shares = np.array([p.share for p in cohort.protocols])
     protocol = cohort.protocols[int(rng.choice(len(cohort.protocols), p=shares / shares.sum()))]
     patient_id = f"{cohort.name}-{cohort.seed}-{index:04d}"

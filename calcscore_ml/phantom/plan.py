@@ -21,6 +21,9 @@ from calcscore_ml.phantom.take import PLAIN, Take
 ImageFormat = Literal["dicom", "nifti"]
 """How images are written."""
 
+Drawn = Literal["all", "stented"]
+"""Whom a cohort draws."""
+
 SPLIT_CYCLE: tuple[Split, ...] = ("train", "train", "test", "train", "calibrate")
 """Splits of successive patients: 60 % to train, 20 % to calibrate, 20 % to test."""
 
@@ -41,6 +44,8 @@ class Cohort:
         Those to draw from, by their shares; those of `PROTOCOLS` that have a share by default.
     takes : tuple of Take
         The scans of every patient.
+    patients : {'all', 'stented'}
+        Whom to draw: everybody, or those with a coronary stent only, who are rare otherwise.
     splits : tuple of str
         Splits of successive patients, over and over. A patient's takes share one.
     image_format : {'dicom', 'nifti'}
@@ -59,6 +64,7 @@ class Cohort:
     count: int = 20
     protocols: tuple[Protocol, ...] = tuple(p for p in PROTOCOLS if p.share > 0)
     takes: tuple[Take, ...] = (PLAIN,)
+    patients: Drawn = "all"
     splits: tuple[Split, ...] = SPLIT_CYCLE
     image_format: ImageFormat = "dicom"
     description: str = ""
@@ -70,6 +76,8 @@ class Cohort:
             raise RecipeError(f"a cohort's name may hold letters, digits, '.', '_' and '-', got {self.name!r}")
         if self.image_format not in ("dicom", "nifti"):
             raise RecipeError(f"a cohort's images are written as dicom or nifti, got {self.image_format!r}; choose one")
+        if self.patients not in ("all", "stented"):
+            raise RecipeError(f"a cohort's patients are all or stented, got {self.patients!r}; choose one")
         if not self.protocols or not any(p.share > 0 for p in self.protocols):
             raise RecipeError("a cohort needs at least one protocol with a share above 0")
         if not self.takes or not self.splits:
@@ -110,6 +118,7 @@ def read_cohort(source: Path | str) -> Cohort:
         count=read.count,
         protocols=chosen or Cohort().protocols,
         takes=takes or (PLAIN,),
+        patients=read.patients,
         splits=read.splits,
         image_format=read.image_format,
         description=read.description,
@@ -139,6 +148,7 @@ class _CohortFile(Section):
     seed: int = 0
     count: int = 20
     image_format: ImageFormat = "dicom"
+    patients: Drawn = "all"
     splits: tuple[Split, ...] = SPLIT_CYCLE
     description: str = ""
     protocols: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)

@@ -15,6 +15,9 @@ STENT_FROM, STENT_ODDS, STENT_ODDS_BELOW = 100.0, 0.15, 0.01
 """Share of patients over 50 with a stent, of those whose calcium scores at least this much and of the others (our
 choice)."""
 
+STENT_STREAM = "stents"
+"""Of the patient's random numbers, those that begin with whether there is a stent."""
+
 STRUT_MM = 0.3
 """Radius of a ball of the mesh: the sampling's least; real struts are thinner and denser (our choice)."""
 
@@ -28,11 +31,17 @@ def stent_odds(patient: Patient) -> float:
     return STENT_ODDS if diseased else STENT_ODDS_BELOW
 
 
+def has_stent(patient: Patient) -> bool:
+    """Whether the patient has a stent."""
+    return patient.age_years >= 50 and bool(patient.stream(STENT_STREAM).random() <= stent_odds(patient))
+
+
 def draw_stents(patient: Patient, branches: tuple[Branch, ...]) -> list[Deposit]:
     """Draw a patient's stents: mesh tubes in the proximal or middle part of a large artery."""
-    rng = patient.stream("stents")
-    if patient.age_years < 50 or rng.random() > stent_odds(patient):
+    if not has_stent(patient):
         return []
+    rng = patient.stream(STENT_STREAM)
+    rng.random()  # said whether there is one
     deposits = []
     for _ in range(int(rng.choice([1, 2], p=[0.8, 0.2]))):
         branch = branches[int(rng.choice([1, 2, 3], p=[0.5, 0.2, 0.3]))]
