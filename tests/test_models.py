@@ -1,5 +1,7 @@
 """Laws of the classifiers of candidate lesions."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -245,6 +247,16 @@ def test_relevance_orders_features_by_what_they_tell(seed, power):
     spread = (X * relevance_scale(X, y, power, seed)).std(axis=0)
     assert spread[1] > 1 > spread[0] > spread[2] == 0
     assert (X * relevance_scale(X, y, 0.0, seed)).std(axis=0) == pytest.approx([1, 1, 0])
+
+
+def test_a_feature_below_no_importance_has_none(monkeypatch):
+    """Rounding leaves some importances a little below 0: their features get no spread, and nothing becomes NaN."""
+    below = np.array([1.0, -1e-17, 0.0])
+    forest = SimpleNamespace(fit=lambda X, y: SimpleNamespace(feature_importances_=below))
+    monkeypatch.setattr("calcscore_ml.models.relevance.ExtraTreesClassifier", lambda *_, **__: forest)
+    scale = relevance_scale(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2, 0.5, 0)
+    assert scale[0] > 0
+    assert scale[1:].tolist() == [0.0, 0.0]
 
 
 # The cascade

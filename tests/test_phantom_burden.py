@@ -14,7 +14,7 @@ from calcscore_ml.phantom.patient import draw_patient
 from calcscore_ml.phantom.segments import SEGMENTS
 
 
-@pytest.mark.parametrize(("radius", "density"), [(0.9, 350.0), (1.5, 220.0), (2.5, 300.0)])
+@pytest.mark.parametrize(("radius", "density"), [(0.9, 450.0), (1.5, 220.0), (2.5, 300.0)])
 def test_the_reference_score_is_agatston_s_definition(radius, density):
     """Area at or above 130 HU times the peak's weight, per 3 mm slice, counted anew on a grid of its own."""
     ball = Deposit(Label.LAD, "LAD", np.zeros((1, 3)), np.array([radius]), density)

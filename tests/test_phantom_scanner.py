@@ -1,6 +1,7 @@
 """The scanner of the digital cohort: spectrum, kernels, motion, noise, metal."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -149,11 +150,15 @@ def test_an_edge_shows_the_kernel_s_transfer(kernel):
 
 
 def test_kernels_run_from_soft_to_sharp():
-    """Each kernel passes more of 0.5 cycles per mm than the one before, and more noise."""
+    """Each kernel passes more of 0.5 cycles per mm than the one before, and no less noise but for 3 %.
+
+    Soft and standard are as fine as the noise of two scanners, whose kernels hardly differ.
+    """
     passed = [float(k.mtf(0.5)) for k in KERNELS]
     gains = [k.noise_gain for k in KERNELS]
     assert passed == sorted(passed)
-    assert gains == sorted(gains)
+    assert all(sharper > 0.97 * softer for softer, sharper in pairwise(gains))
+    assert gains[-1] > 1.5 * gains[2] > 2.5 * gains[0]
 
 
 def test_noise_follows_photons_and_kernel():
@@ -348,7 +353,7 @@ def test_metal_darkens_what_lies_between():
     """Between two dense rods there is a dark band; off their line there is none, and denser rods make it darker."""
     dark = []
     for hu in (1000.0, 3000.0):
-        added = artefact(np.random.default_rng(0), rods(hu), PLANE)
+        added = artefact(np.random.default_rng(0), rods(hu), PLANE, starvation=0.0)
         dark.append(added[(np.abs(X) < 12) & (np.abs(Y) < 5)].mean())
     assert abs(added[(np.abs(X) < 12) & (np.abs(Y - 60) < 10)].mean()) < 0.1 * abs(dark[1])
     assert dark[1] < dark[0] < 0

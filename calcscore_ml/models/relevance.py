@@ -58,7 +58,8 @@ def relevance_scale(X: NDArray[np.float64], codes: Codes, power: float, seed: in
         class_weight="balanced",
         random_state=seed,
     )
-    importance = trees.fit(X, codes).feature_importances_
+    # Rounding can leave a useless feature a little below 0.
+    importance = np.maximum(trees.fit(X, codes).feature_importances_, 0.0)
     if not importance.any():
         return np.asarray(scale)
     return np.asarray(scale * (importance / importance.mean()) ** power)
