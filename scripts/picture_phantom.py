@@ -82,7 +82,7 @@ def main(output: Path, folders: list[Path]) -> None:
         protocol = min(PROTOCOLS, key=lambda p: p.gated + abs(p.slice_thickness_mm - real.geometry.spacing[0]))
         rows = [row(real, 380)] + [row(generate(seed, protocol).scan, 380) for seed in (4, 10)]
         Image.fromarray(np.vstack(rows)).save(output / f"phantom_beside_{folder.name}.png", optimize=True)
-    truth(generate(26, "gated-3mm")).save(output / "phantom_truth.png", optimize=True)
+    truth(generate(114, "gated-3mm")).save(output / "phantom_truth.png", optimize=True)
 
 
 if __name__ == "__main__":
