@@ -18,10 +18,17 @@ from calcscore_ml.phantom.burden import (
     reference_score,
 )
 from calcscore_ml.phantom.calcification import _calcified, draw_coronary_calcium
+from calcscore_ml.phantom.canvas import Grid
 from calcscore_ml.phantom.coronaries import build_coronaries
 from calcscore_ml.phantom.deposits import Deposit
 from calcscore_ml.phantom.heart import build_heart
-from calcscore_ml.phantom.lookalikes import aortic_valve_odds, draw_lookalikes, mitral_annulus_odds
+from calcscore_ml.phantom.lookalikes import (
+    aortic_valve_odds,
+    draw_lookalikes,
+    has_spinal_rods,
+    mitral_annulus_odds,
+    paint_metal,
+)
 from calcscore_ml.phantom.segments import SEGMENTS, find_segment
 from calcscore_ml.phantom.stents import draw_stents
 
@@ -241,6 +248,20 @@ def test_stents_are_rare_tubes_of_metal(branches):
         nearest = np.array([np.linalg.norm(lines - c, axis=1).min() for c in stent.centres])
         assert 0.8 < np.median(nearest) < 2.2
         assert reference_score(stent) > 20
+
+
+def test_rods_and_screws_are_where_they_are_said_to_be():
+    """A patient with spinal rods has metal behind the vertebral bodies and in them; others have none so strong."""
+    grid = Grid.box((-60.0, -30.0, -30.0), (20.0, 50.0, 30.0), 2.0)
+    patients = [draw_patient(seed) for seed in range(400)]
+    assert 0.002 < np.mean([has_spinal_rods(p) for p in patients]) < 0.04
+    for rods in (True, False):
+        patient = next(p for p in patients if has_spinal_rods(p) == rods)
+        volume = np.zeros(grid.shape, dtype=np.float32)
+        sources = paint_metal(volume, grid, build_heart(patient), gated=False)
+        assert any(strength > 80 for _, strength in sources) == rods
+        in_bodies = (volume > 2000)[:, (grid.y > -8) & (grid.y < 5)]
+        assert in_bodies.any() == rods
 
 
 def test_lookalikes_of_every_kind_occur():

@@ -15,6 +15,7 @@ from calcscore_ml.evaluation.places import PLACES
 from calcscore_ml.evaluation.realism import (
     BEYOND_HEART_MM,
     Measured,
+    holds_metal,
     matched_protocol,
     measure_scan,
     on_grid_of,
@@ -69,6 +70,23 @@ def test_bright_blood_asks_for_a_protocol_with_contrast(small, monkeypatch):
     assert not matched_protocol(small).contrast
     monkeypatch.setattr(realism, "blood_hu", lambda *_: 120.0)
     assert matched_protocol(small).contrast
+
+
+def test_an_implant_is_told_from_metal_outside(small):
+    """Two millilitres of metal in the body are an implant; half a millilitre is none, nor is any amount outside."""
+    spacing = np.asarray(small.geometry.spacing)
+    middle = np.array(small.hu.shape) // 2
+
+    def with_metal(at, ml):
+        hu = small.hu.copy()
+        side = np.maximum(1, np.rint((1000 * ml) ** (1 / 3) / spacing)).astype(int)
+        hu[tuple(slice(a, a + n) for a, n in zip(at, side, strict=True))] = 2800
+        return Scan(hu, small.geometry, small.acquisition)
+
+    assert not holds_metal(small)
+    assert holds_metal(with_metal(middle, 2.5))
+    assert not holds_metal(with_metal(middle, 0.4))
+    assert not holds_metal(with_metal((middle[0], 2, 2), 2.5))
 
 
 def test_matched_scans_share_one_spacing(small):
