@@ -391,6 +391,17 @@ def test_starved_rays_make_streaks():
     assert difference[along].mean() > 1.5 * difference[(np.abs(X) < 20) & (np.abs(Y - 90) < 10)].mean()
 
 
+def test_noisier_scans_have_noisier_streaks():
+    """The same metal streaks more in a scan of more noise: two draws differ in proportion to its SD."""
+    spread = []
+    for sd in (6.0, 24.0):
+        scans = [np.stack([rods()] * 10) for _ in range(2)]
+        for seed, scan in enumerate(scans):
+            harden(np.random.default_rng(seed), scan, PLANE, [(np.array([12.0, 0.0, 30.0]), 90.0)], sd_hu=sd)
+        spread.append(np.abs(scans[0][4] - scans[1][4]).mean())
+    assert spread[1] == pytest.approx(4 * spread[0], rel=0.05)
+
+
 def test_a_protocol_of_one_s_own():
     """A protocol needs a name only, and is then a plain gated scan at 120 kV without contrast agent."""
     own = Protocol("own")

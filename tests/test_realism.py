@@ -11,7 +11,7 @@ import pytest
 from calcscore_features import registry
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation import realism, two_sample
-from calcscore_ml.evaluation.places import PLACES
+from calcscore_ml.evaluation.places import OUTSIDE, PLACES
 from calcscore_ml.evaluation.realism import (
     BEYOND_HEART_MM,
     Measured,
@@ -131,6 +131,19 @@ def test_the_report_names_what_gives_digital_scans_away(measured, monkeypatch):
     assert not re.search(r"\bnan\b", report)
     kept = json.loads(as_json(sets, protocols, told), parse_constant=lambda text: pytest.fail(text))
     assert kept["told_apart"]["univariate"]["all"][0]["feature"] == "volume_mm3"
+
+
+def test_what_lies_outside_takes_no_part_inside(measured, monkeypatch):
+    """Real couches that differ are seen by the test of all candidates, not by the one inside the body."""
+    monkeypatch.setattr(two_sample, "TREES", 60)
+    sets = {}
+    for i, name in enumerate(("one", "two", "three")):
+        real = drawn(300 + i, 0.0, measured.numbers)
+        real.features.loc[real.place == OUTSIDE, "volume_mm3"] += 5.0
+        sets[name] = (real, [drawn(400 + 10 * i + k, 0.0, measured.numbers) for k in (1, 2)])
+    told = tell_apart(*rows_of(sets))
+    assert told.by_place[OUTSIDE].auc.value > 0.85
+    assert told.by_place["inside the body"].auc.value < 0.65
 
 
 def test_location_takes_no_part_where_it_is_left_out(measured, monkeypatch):
