@@ -264,7 +264,7 @@ def _on_image(scan: Scan, blood: float | None) -> list[Remark]:
     if blood is not None and blood > CONTRAST_BLOOD_HU:
         text = f"Blood in the heart is {blood:.0f} HU, as after contrast agent (without: 30 to 60 HU)."
         found.append(Remark("contrast_blood", "warning", text))
-    metal = _metal_mm3(scan)
+    metal = metal_mm3(scan)
     if metal >= METAL_VOLUME_MM3:
         text = f"The body holds {metal:.0f} mm3 of metal ({METAL_HU} HU or more): streaks may be taken for calcium."
         found.append(Remark("metal", "warning", text))
@@ -282,8 +282,8 @@ def _on_image(scan: Scan, blood: float | None) -> list[Remark]:
     return found
 
 
-def _metal_mm3(scan: Scan) -> float:
-    """Volume of metal inside the body; parts of the table and things that lie on it do not count."""
+def metal_mm3(scan: Scan) -> float:
+    """Volume of metal inside the body [mm3]; parts of the table and things that lie on it do not count."""
     metal = scan.hu >= METAL_HU
     if not metal.any():
         return 0.0

@@ -12,16 +12,15 @@ import sys
 import numpy as np
 from joblib import Parallel, delayed
 
-from calcscore_ml.anatomy import Label
 from calcscore_ml.phantom import draw_patient
 from calcscore_ml.phantom.burden import MESA_QUANTILES, MESA_SCORES, reference_score
-from calcscore_ml.phantom.calcification import draw_coronary_calcium
+from calcscore_ml.phantom.calcification import ALONE, draw_coronary_calcium
 from calcscore_ml.phantom.coronaries import build_coronaries
 from calcscore_ml.phantom.heart import build_heart
 
 BANDS = ((42, 55, 50), (55, 65, 60), (65, 75, 70), (75, 87, 80))
-ARTERIES = (Label.LAD, Label.RCA, Label.LCX, Label.LM)
-VESSELS, ALONE = ("33 %", "25 %", "30 %", "12 %"), ("75 %", "12 %", "10 %", "3 %")
+ARTERIES = tuple(ALONE)
+VESSELS = ("33 %", "25 %", "30 %", "12 %")
 
 
 def scores_of(seed: int) -> tuple[str, float, list[float]]:
@@ -67,7 +66,7 @@ def main(patients: int) -> None:
             f"{some[:, k].sum() / some.sum():.0%}",
             f"{(some[:, k] > 0).mean():.0%}",
             f"{alone:.0%}",
-            ALONE[k],
+            f"{100 * ALONE[label]:.0f} %",
         )
 
 

@@ -3,9 +3,8 @@
 python scripts/measure_realism.py OUTPUT --real FOLDER [--real FOLDER ...] [--digital 8] [--page docs/realism.md]
 
 Each real scan is set beside digital patients under the nearest protocol, on its own grid, with rods along the spine
-where the real spine holds metal. Measured digital scans are
-kept in OUTPUT/cache under the fingerprint of the phantom's source, so a second run takes seconds. The tables also
-replace those of a page.
+where the real spine holds metal. Measured digital scans are kept in OUTPUT/cache under the fingerprint of the phantom's
+source, so a second run takes seconds. The tables also replace those of a page.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from calcscore_ml.evaluation.places import OUTSIDE, PLACES, body_mask, bone_mask
 from calcscore_ml.evaluation.two_sample import Rows, TwoSample, two_sample_test, univariate, within_sets
 from calcscore_ml.heart.roi import HeartBox, find_heart_box
 from calcscore_ml.phantom.protocols import PROTOCOLS, Protocol
-from calcscore_ml.quality import CONTRAST_BLOOD_HU, blood_hu
+from calcscore_ml.quality import CONTRAST_BLOOD_HU, blood_hu, metal_mm3
 from calcscore_ml.recipe import CandidateSection, FeatureSection
 from calcscore_ml.scan import Scan
 from calcscore_ml.table import feature_table
@@ -32,8 +32,8 @@ MIN_OF_PLACE = 8
 FOV_WEIGHT = 0.01
 """Fields of view that differ by 100 mm count as much as slices that differ by 1 mm; our choice."""
 
-METAL_HU, METAL_ML = 2000, 1.0
-"""More than this much of the body at or above this HU is an implant [HU, ml]; our choice."""
+IMPLANT_MM3 = 1000.0
+"""More metal than this in the body is an implant [mm3]; our choice."""
 
 QUANTILES = (0.1, 0.5, 0.9)
 """Quantiles of the candidates' volumes."""
@@ -141,12 +141,8 @@ def on_grid_of(digital: Scan, real: Scan) -> Scan:
 
 
 def holds_metal(scan: Scan) -> bool:
-    """Whether the body holds more metal than clips and leads: `METAL_ML` at or above `METAL_HU`."""
-    coarse, block = coarsen(scan)
-    body = body_mask(coarse, np.asarray(scan.geometry.spacing) * block)
-    cut = scan.hu[:, : body.shape[1] * block[1], : body.shape[2] * block[2]]
-    metal = (cut >= METAL_HU).reshape(len(cut), body.shape[1], block[1], body.shape[2], block[2]).sum(axis=(2, 4))
-    return bool(metal[body].sum() * scan.geometry.voxel_volume_mm3 > 1000 * METAL_ML)
+    """Whether the body holds more metal than clips and leads: an implant."""
+    return metal_mm3(scan) > IMPLANT_MM3
 
 
 def rows_of(sets: Mapping[str, tuple[Measured, Sequence[Measured]]]) -> tuple[Rows, NDArray[np.str_]]:

@@ -81,9 +81,10 @@ def draw_coronary_calcium(patient: Patient, branches: tuple[Branch, ...]) -> lis
             left -= score
         deposits += own
     # Specks too faint to reach the threshold, in old arteries.
+    where = labels or list(ALONE)
     for _ in range(rng.poisson(0.5 if wanted else 0.15)):
-        label = (labels or list(ALONE))[int(rng.integers(len(labels) or len(ALONE)))]
-        deposits.append(_lesion(rng, _choose(rng, branches, label), float(rng.uniform(0.05, 0.25))))
+        branch = _choose(rng, branches, where[int(rng.integers(len(where)))])
+        deposits.append(_lesion(rng, branch, float(rng.uniform(0.05, 0.25))))
     return deposits
 
 

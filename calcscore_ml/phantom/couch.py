@@ -74,17 +74,6 @@ def paint_couch(volume: F32, grid: Grid, thorax: Thorax, *, foam: bool = False) 
         _sheet(volume, grid, rail, float(rng.uniform(200, 2200)), 80.0, rng, shown)
 
 
-def _skin(rng: np.random.Generator) -> tuple[float, float]:
-    """Draw half the thickness [mm] and the HU of a carbon skin.
-
-    Its line through a slice is so bright as drawn; a thin skin holds more, and where it runs aslant to the pixels its
-    line breaks into dashes.
-    """
-    half = float(rng.uniform(0.7, 1.4))
-    line_hu = float(rng.normal(115, 20) if rng.random() < NEAR_THRESHOLD else rng.uniform(-300, 480))
-    return half, AIR_HU + (line_hu - AIR_HU) / float(erf(half / (np.sqrt(2) * SEEN_SIGMA_MM)))
-
-
 def paint_clutter(volume: F32, grid: Grid, thorax: Thorax, *, gated: bool) -> None:
     """Paint cables, electrodes and folds of cloth around the body onto the fine grid."""
     rng = thorax.patient.stream("clutter")
@@ -111,6 +100,17 @@ def paint_clutter(volume: F32, grid: Grid, thorax: Thorax, *, gated: bool) -> No
             [[z, _front(thorax, z, x) - offset - rng.uniform(0, 2), x] for z, x in zip(zs, xs, strict=True)]
         )
         _paint_outside(volume, grid, Tube(fold, np.full(6, rng.uniform(0.5, 1.4))), float(rng.uniform(-400, 320)))
+
+
+def _skin(rng: np.random.Generator) -> tuple[float, float]:
+    """Draw half the thickness [mm] and the HU of a carbon skin.
+
+    Its line through a slice is so bright as drawn; a thin skin holds more, and where it runs aslant to the pixels its
+    line breaks into dashes.
+    """
+    half = float(rng.uniform(0.7, 1.4))
+    line_hu = float(rng.normal(115, 20) if rng.random() < NEAR_THRESHOLD else rng.uniform(-300, 480))
+    return half, AIR_HU + (line_hu - AIR_HU) / float(erf(half / (np.sqrt(2) * SEEN_SIGMA_MM)))
 
 
 def _cable(volume: F32, grid: Grid, thorax: Thorax, start: NDArray[np.float64], rng: np.random.Generator) -> None:

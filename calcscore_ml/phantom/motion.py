@@ -135,7 +135,7 @@ class Motion:
             Where it lies, front to back: steps and breath fade towards the spine.
         """
         swing, share = self.swings[label], float(front_share(y_mm))
-        curve, length = beat_curve(self.rate_per_min), float(np.linalg.norm(self.swings[label]))
+        curve, length = beat_curve(self.rate_per_min), float(np.linalg.norm(swing))
         bow = np.roll(swing, 1) * 0.15
         window = self.window_s * self.rate_per_min / 60
         # The anatomy is painted where the heart is on average while it is scanned.
@@ -182,7 +182,7 @@ def beat_curve(rate_per_min: float) -> tuple[NDArray[np.float64], NDArray[np.flo
     (0.0, 1.0)
     """
     beat = 60.0 / rate_per_min
-    systole = SYSTOLE_S * np.sqrt(beat)
+    systole = _systole_s(beat)
     rest = systole + SYSTOLIC_REST_S
     # A fast heart has no diastasis: the atria contract while the ventricles still fill.
     kick = max(beat - KICK_S, rest + 0.6 * FILLING_S)
@@ -216,9 +216,14 @@ def draw_motion(patient: Patient, protocol: Protocol, repeat: int = 0) -> Motion
     if not protocol.gated:
         half = 0.5 * max(protocol.breathing_mm, restless)
         return Motion(swings, rate, window, phase, travel, breath_mm=half, breath_phase=breath_phase)
-    systolic = (SYSTOLE_S * np.sqrt(60 / rate) + SYSTOLIC_REST_S / 2) * rate / 60
+    systolic = (_systole_s(60 / rate) + SYSTOLIC_REST_S / 2) * rate / 60
     trigger = float(systolic if rate > FAST_PER_MIN else DIASTOLIC_TRIGGER) + aim
     if not visible:
         return Motion(swings, rate, window, trigger)
     moved = tuple((float(z), float(y), float(x)) for z, y, x in steps)
     return Motion(swings, rate, window, trigger, edges_mm=tuple(map(float, edges)), steps_mm=moved)
+
+
+def _systole_s(beat_s: float) -> float:
+    """Length of systole in a beat of this length [s]."""
+    return float(SYSTOLE_S * np.sqrt(beat_s))
