@@ -66,6 +66,49 @@ SNOMED_CT: dict[Label, tuple[str, str]] = {
 """SNOMED CT code and meaning of each anatomical label, as listed in DICOM's context groups 3015 and 3604."""
 
 
+class Organ(IntEnum):
+    """What a voxel of a label volume of organs belongs to: the vocabulary of atlases and of digital patients.
+
+    A voxel has one organ. The heart is the pericardial sac without the aorta's root.
+    """
+
+    NONE = 0
+    HEART = 1
+    ASCENDING_AORTA = 2
+    AORTIC_ARCH = 3
+    DESCENDING_AORTA = 4
+    RIGHT_LUNG = 5
+    LEFT_LUNG = 6
+    SPINE = 7
+    STERNUM = 8
+
+    @property
+    def title(self) -> str:
+        """The organ as printed in reports."""
+        return self.name.lower().replace("_", " ")
+
+    @property
+    def is_aorta(self) -> bool:
+        """Whether the organ is a part of the thoracic aorta."""
+        return self in AORTA
+
+
+AORTA: tuple[Organ, ...] = (Organ.ASCENDING_AORTA, Organ.AORTIC_ARCH, Organ.DESCENDING_AORTA)
+"""The parts of the thoracic aorta, in the direction of the blood."""
+
+ORGANS_SNOMED_CT: dict[Organ, tuple[str, str]] = {
+    Organ.HEART: ("80891009", "Heart"),
+    Organ.ASCENDING_AORTA: ("54247002", "Ascending aorta"),
+    Organ.AORTIC_ARCH: ("57034009", "Aortic Arch"),
+    Organ.DESCENDING_AORTA: ("281130003", "Descending aorta"),
+    Organ.RIGHT_LUNG: ("3341006", "Right lung"),
+    Organ.LEFT_LUNG: ("44029006", "Left lung"),
+    Organ.SPINE: ("421060004", "Spine"),
+    Organ.STERNUM: ("56873002", "Sternum"),
+}
+"""SNOMED CT code and meaning of each organ."""
+
+
 def merge_left_main(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     """Count the left main as LAD, as orCaScore does.
 

@@ -1,7 +1,8 @@
-"""Label volumes: which voxel belongs to which artery, on the grid of a scan."""
+"""Label volumes: which voxel belongs to which artery or organ, on the grid of a scan."""
 
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ GRID_TOLERANCE = 0.1
 a voxel would already move labels."""
 
 
-def read_labels(path: Path | str, geometry: Geometry) -> NDArray[np.uint8]:
+def read_labels(path: Path | str, geometry: Geometry, vocabulary: type[IntEnum] = Label) -> NDArray[np.uint8]:
     """Read a label volume onto a scan's grid, whatever order the file stores it in.
 
     Parameters
@@ -26,11 +27,13 @@ def read_labels(path: Path | str, geometry: Geometry) -> NDArray[np.uint8]:
         NIfTI, NRRD or MetaImage.
     geometry : Geometry
         The scan's.
+    vocabulary : type of IntEnum
+        What the numbers mean: `Label`, or `Organ` of `calcscore_ml.anatomy`.
 
     Returns
     -------
     (nz, ny, nx) array of uint8
-        Numbers of `calcscore_ml.anatomy.Label`, 0 for none.
+        Numbers of the vocabulary, 0 for none.
 
     Raises
     ------
@@ -46,21 +49,30 @@ def read_labels(path: Path | str, geometry: Geometry) -> NDArray[np.uint8]:
             f"labels must lie on the scan's grid, expected {_grid_text(geometry)}, got {_grid_text(grid)} in "
             f"{path.name}; resample the labels to the scan, or choose the labels of this scan"
         )
-    _refuse_unknown(array, path)
+    _refuse_unknown(array, path, vocabulary)
     return array.astype(np.uint8)
 
 
-def write_labels(labels: NDArray[np.uint8], geometry: Geometry, path: Path | str, *, overwrite: bool = False) -> Path:
+def write_labels(
+    labels: NDArray[np.uint8],
+    geometry: Geometry,
+    path: Path | str,
+    *,
+    vocabulary: type[IntEnum] = Label,
+    overwrite: bool = False,
+) -> Path:
     """Write a label volume, whole or not at all.
 
     Parameters
     ----------
     labels : (nz, ny, nx) array of uint8
-        Numbers of `calcscore_ml.anatomy.Label`.
+        Numbers of the vocabulary.
     geometry : Geometry
         Of the array.
     path : path
         Ending in one of `calcscore_ml.io.volumes.WRITTEN_ENDINGS`.
+    vocabulary : type of IntEnum
+        What the numbers mean: `Label`, or `Organ` of `calcscore_ml.anatomy`.
     overwrite : bool
         Replace an existing file.
 
@@ -81,18 +93,18 @@ def write_labels(labels: NDArray[np.uint8], geometry: Geometry, path: Path | str
     path = Path(path)
     if labels.shape != geometry.shape:
         raise GeometryError(f"labels must fit their grid {geometry.shape}, got {labels.shape} for {path.name}")
-    _refuse_unknown(labels, path)
+    _refuse_unknown(labels, path, vocabulary)
     write_grid(labels.astype(np.uint8, copy=False), geometry, path, overwrite=overwrite)
     return path
 
 
-def _refuse_unknown(array: NDArray[np.generic], path: Path) -> None:
-    known = [int(label) for label in Label]
+def _refuse_unknown(array: NDArray[np.generic], path: Path, vocabulary: type[IntEnum]) -> None:
+    known = [int(label) for label in vocabulary]
     strange = np.setdiff1d(np.unique(array), known)
     if strange.size:
         shown = ", ".join(f"{float(v):g}" for v in strange[:5])
         raise ScanError(
-            f"labels must be numbers from {min(known)} to {max(known)} (calcscore_ml.anatomy.Label), got {shown} in "
+            f"labels must be numbers from {min(known)} to {max(known)} (calcscore_ml.anatomy.{vocabulary.__name__}), got {shown} in "
             f"{path.name}; map the data set's own numbers first"
         )
 

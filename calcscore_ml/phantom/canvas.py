@@ -231,6 +231,16 @@ def lerp_matrix(at: ArrayLike, samples: ArrayLike) -> NDArray[np.float32]:
     return weights
 
 
+def onto(values: F32, source: Grid, target: Grid) -> F32:
+    """Interpolate a field onto another grid, `FAR_MM` outside its own."""
+    out = np.full(target.shape, np.float32(FAR_MM))
+    window = target.window((source.z[0], source.y[0], source.x[0]), (source.z[-1], source.y[-1], source.x[-1]))
+    cut = target.crop(window)
+    stack = np.tensordot(lerp_matrix(cut.z, source.z), values, axes=(1, 0))
+    out[window] = lerp_matrix(cut.y, source.y) @ stack @ lerp_matrix(cut.x, source.x).T
+    return out
+
+
 def path(points: ArrayLike, step_mm: float = PATH_STEP_MM) -> NDArray[np.float64]:
     """Draw a smooth path through control points, resampled at about `step_mm`.
 

@@ -14,7 +14,7 @@ from calcscore_ml.phantom.abdomen import abdomen_layers
 from calcscore_ml.phantom.acquisition import blur, noise, streaks
 from calcscore_ml.phantom.arms import arm_layers, arms_down
 from calcscore_ml.phantom.calcification import draw_coronary_calcium
-from calcscore_ml.phantom.canvas import F32, FAR_MM, Grid, lerp_matrix
+from calcscore_ml.phantom.canvas import F32, Grid, onto
 from calcscore_ml.phantom.coronaries import Branch, build_coronaries, paint_coronaries
 from calcscore_ml.phantom.couch import paint_clutter, paint_couch
 from calcscore_ml.phantom.deposits import Deposit, excess, sample
@@ -22,6 +22,7 @@ from calcscore_ml.phantom.heart import Heart, build_heart, heart_grid, heart_lay
 from calcscore_ml.phantom.lookalikes import draw_lookalikes, paint_metal
 from calcscore_ml.phantom.lungs import paint_lung_vessels
 from calcscore_ml.phantom.motion import Motion, draw_motion
+from calcscore_ml.phantom.organs import OrganTruth, draw_organs
 from calcscore_ml.phantom.painter import compact, render
 from calcscore_ml.phantom.patient import Patient, Tissue, draw_patient
 from calcscore_ml.phantom.projection import harden
@@ -132,6 +133,24 @@ def generate(seed: int, protocol: Protocol | str | None = None, take: Take = PLA
         return _generate(patient, take.vary(protocol), take)
 
 
+def organ_truth(seed: int, protocol: Protocol, take: Take = PLAIN) -> OrganTruth:
+    """Tell where the organs lie in the scan that `generate` makes of the same arguments, without making it.
+
+    Parameters
+    ----------
+    seed : int
+        Of the patient.
+    protocol : Protocol
+        How the patient is scanned.
+    take : Take
+        Which of several scans of this patient.
+    """
+    patient, protocol = draw_patient(seed), take.vary(protocol)
+    with threadpool_limits(limits=1, user_api="blas"):
+        target, world = _place_grid(patient, protocol, take)
+        return draw_organs(patient, target, world, protocol.slice_thickness_mm)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Added:
     deposit: Deposit
@@ -217,9 +236,9 @@ def _paint(
     hanging = arms_down(patient, gated=protocol.gated)
     layers = compact(arm_layers(patient, z_low - 4, z_high + 4)) if hanging else []
     layers += compact(wall_layers(thorax))
-    layers += compact(lung_layers(thorax, _onto(between, grid, thorax.grid)))
+    layers += compact(lung_layers(thorax, onto(between, grid, thorax.grid)))
     layers += abdomen_layers(thorax)
-    layers += compact(heart_layers(heart, grid, sac, _onto(thorax.cavity, thorax.grid, grid), beat))
+    layers += compact(heart_layers(heart, grid, sac, onto(thorax.cavity, thorax.grid, grid), beat))
     layers += compact(midline_layers(thorax, grid))
     layers += compact(spine_layers(patient, z_low - 4, z_high + 4))
     layers += compact(flat_bone_layers(patient, z_low - 4, z_high + 4, arms_hang=hanging))
@@ -246,15 +265,6 @@ def _fine_grid(target: Grid, protocol: Protocol) -> Grid:
         np.arange(float(a[0]) - 3 * step, float(a[-1]) + 3 * step, step, dtype=np.float32) for a in (target.y, target.x)
     )
     return Grid(z, y, x)
-
-
-def _onto(values: F32, source: Grid, target: Grid) -> F32:
-    out = np.full(target.shape, np.float32(FAR_MM))
-    window = target.window((source.z[0], source.y[0], source.x[0]), (source.z[-1], source.y[-1], source.x[-1]))
-    cut = target.crop(window)
-    stack = np.tensordot(lerp_matrix(cut.z, source.z), values, axes=(1, 0))
-    out[window] = lerp_matrix(cut.y, source.y) @ stack @ lerp_matrix(cut.x, source.x).T
-    return out
 
 
 def _add_calcium(clean: F32, deposits: list[Deposit], target: Grid, protocol: Protocol, motion: Motion) -> list[_Added]:
