@@ -100,11 +100,12 @@ def write_labels(
 
 def _refuse_unknown(array: NDArray[np.generic], path: Path, vocabulary: type[IntEnum]) -> None:
     known = [int(label) for label in vocabulary]
+    name = f"calcscore_ml.anatomy.{vocabulary.__name__}"
     strange = np.setdiff1d(np.unique(array), known)
     if strange.size:
         shown = ", ".join(f"{float(v):g}" for v in strange[:5])
         raise ScanError(
-            f"labels must be numbers from {min(known)} to {max(known)} (calcscore_ml.anatomy.{vocabulary.__name__}), got {shown} in "
+            f"labels must be numbers from {min(known)} to {max(known)} ({name}), got {shown} in "
             f"{path.name}; map the data set's own numbers first"
         )
 
