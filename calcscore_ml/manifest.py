@@ -54,6 +54,10 @@ class ManifestRow:
         How it was acquired, where it comes from, and under which terms.
     sha256 : str
         Of the image's bytes, see `content_sha256`; empty when not recorded.
+    organs : Path or None
+        Label volume with numbers of `calcscore_ml.anatomy.Organ`, when there is one.
+    centrelines : Path or None
+        Table of the coronary arteries, see `calcscore_ml.io.centrelines`, when there is one.
     """
 
     scan_id: str
@@ -65,6 +69,8 @@ class ManifestRow:
     source: str = ""
     licence: str = ""
     sha256: str = ""
+    organs: Path | None = None
+    centrelines: Path | None = None
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(ManifestRow))
@@ -77,7 +83,7 @@ def read_manifest(path: Path | str) -> tuple[ManifestRow, ...]:
     Parameters
     ----------
     path : path
-        CSV in UTF-8 with a header line; columns in any order.
+        CSV in UTF-8 with a header line; columns in any order, those that are not `REQUIRED` may be missing.
 
     Returns
     -------
@@ -159,8 +165,13 @@ def write_manifest(rows: Iterable[ManifestRow], path: Path | str, *, overwrite: 
 
 
 def missing(rows: Iterable[ManifestRow]) -> tuple[Path, ...]:
-    """List the images and label volumes that do not exist."""
-    return tuple(p for row in rows for p in (row.image, row.labels) if p is not None and not p.exists())
+    """List the files of the rows that do not exist: images, label volumes and centrelines."""
+    return tuple(
+        path
+        for row in rows
+        for path in (row.image, row.labels, row.organs, row.centrelines)
+        if path is not None and not path.exists()
+    )
 
 
 def need_labels(rows: Iterable[ManifestRow], purpose: str) -> None:
@@ -228,16 +239,22 @@ def _row(cells: dict[str, str], path: Path, number: int) -> ManifestRow:
     if not SHA256.fullmatch(cells.get("sha256", "").lower()):
         raise refuse("sha256", "sha256 must be 64 hexadecimal digits or empty")
     folder = path.parent
+
+    def optional(column: str) -> Path | None:
+        return folder / cells[column] if cells.get(column) else None
+
     return ManifestRow(
         scan_id=cells["scan_id"],
         patient_id=cells["patient_id"],
         split=cast("Split", cells.get("split", "")),
         image=folder / cells["image"],
-        labels=folder / cells["labels"] if cells.get("labels") else None,
+        labels=optional("labels"),
         protocol=cells.get("protocol", ""),
         source=cells.get("source", ""),
         licence=cells.get("licence", ""),
         sha256=cells.get("sha256", "").lower(),
+        organs=optional("organs"),
+        centrelines=optional("centrelines"),
     )
 
 

@@ -42,10 +42,11 @@ def write(folder, text):
 
 @pytest.mark.parametrize("name", cohort_names())
 def test_every_cohort_of_the_package_can_be_read(name):
-    """Built-in cohorts have a description, a seed of their own, and protocols that exist."""
+    """Built-in cohorts have a description, a seed of their own, and protocols that are what their names say."""
     cohort = read_cohort(name)
     assert cohort.description.endswith(".")
-    assert {p.name for p in cohort.protocols} <= {p.name for p in PROTOCOLS}
+    known = {p.name: p for p in PROTOCOLS}
+    assert all(replace(known.get(p.name, p), share=p.share) == p for p in cohort.protocols)
     others = [read_cohort(other) for other in cohort_names() if other != name]
     assert cohort.seed not in {other.seed for other in others}, "patients are not shared"
     assert cohort.name not in {other.name for other in others}
@@ -58,6 +59,7 @@ def test_a_file_says_what_is_written(tmp_path):
         seed = 4
         count = 3
         splits = ["train", "test"]
+        organs = true
         [protocols]
         "chest-5mm" = 2.0
         "quiet" = 0.5
@@ -74,6 +76,8 @@ def test_a_file_says_what_is_written(tmp_path):
         dose = 0.25
     """))  # fmt: skip
     assert (cohort.name, cohort.seed, cohort.count, cohort.splits) == ("mine", 4, 3, ("train", "test"))
+    assert cohort.organs
+    assert not Cohort().organs
     assert [(p.name, p.share) for p in cohort.protocols] == [("chest-5mm", 2.0), ("quiet", 0.5), ("alone", 1.0)]
     quiet = cohort.protocols[1]
     assert quiet == replace(
@@ -92,6 +96,7 @@ def test_a_file_says_what_is_written(tmp_path):
         ("name = 'a b'", "may hold letters"),
         ("image_format = 'png'", "image_format"),
         ("patients = 'nobody'", "patients"),
+        ("organs = 'some'", "organs"),
         ("[protocols]\n'mri' = 1", "mri"),
         ("[protocols]\n'chest-5mm' = -1", "protocols.chest-5mm"),
         ("[protocols]\n'chest-5mm' = 0", "share above 0"),

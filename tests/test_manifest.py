@@ -1,5 +1,6 @@
 """Laws of the manifest."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ from hypothesis import strategies as st
 
 from calcscore_ml.errors import ManifestError, ResultError
 from calcscore_ml.manifest import (
-    COLUMNS,
     SPLITS,
     ManifestRow,
     altered,
@@ -18,7 +18,9 @@ from calcscore_ml.manifest import (
     write_manifest,
 )
 
-HEADER = ",".join(COLUMNS)
+HEADER = "scan_id,patient_id,split,image,labels,protocol,source,licence,sha256"
+"""Of the manifests before organs had columns."""
+PATHS = ("image", "labels", "organs", "centrelines")
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Z")), max_size=8)
 
 
@@ -39,6 +41,8 @@ def manifests(draw):
                 draw(st.none() | st.just(Path("labels") / f"{name}, manual.nii.gz")),
                 *(draw(texts) for _ in range(3)),
                 draw(st.sampled_from(["", "0" * 64, "a1" * 32])),
+                draw(st.none() | st.just(Path("scans") / f"{name}, organs.nii.gz")),
+                draw(st.none() | st.just(Path("scans") / f"{name}.csv")),
             )
         )
     return rows
@@ -50,10 +54,8 @@ def test_what_is_written_is_read_back_equal(tmp_path_factory, rows):
     """Writing and reading is the identity on valid rows, up to the order by scan_id."""
     folder = tmp_path_factory.mktemp("cohort")
     placed = [
-        ManifestRow(r.scan_id, r.patient_id, r.split, folder / r.image, r.labels and folder / r.labels, r.protocol,
-                    r.source, r.licence, r.sha256)
-        for r in rows
-    ]  # fmt: skip
+        replace(r, **{name: path and folder / path for name in PATHS for path in [getattr(r, name)]}) for r in rows
+    ]
     path = write_manifest(placed, folder / "data_manifest.csv")
     assert read_manifest(path) == tuple(sorted(placed, key=lambda r: r.scan_id))
 
@@ -76,6 +78,17 @@ def test_a_relative_path_reads_where_it_was_written(tmp_path, monkeypatch):
     write_manifest([ManifestRow("s1", "p1", "", Path("data/s1"))], "data/m.csv")
     assert "s1,p1,,s1" in (tmp_path / "data" / "m.csv").read_text()
     assert read_manifest("data/m.csv")[0].image == Path("data/s1")
+
+
+def test_a_manifest_of_before_organs_is_read(tmp_path):
+    """The columns organs and centrelines may be missing; what is written begins with the columns of before."""
+    (tmp_path / "m.csv").write_text(f"{HEADER}\ns1,p1,test,a.nii,b.nii,p,s,l,\n")
+    (row,) = read_manifest(tmp_path / "m.csv")
+    assert row == ManifestRow("s1", "p1", "test", tmp_path / "a.nii", tmp_path / "b.nii", "p", "s", "l")
+    assert (row.organs, row.centrelines) == (None, None)
+    write_manifest([replace(row, organs=tmp_path / "s1" / "o.nii")], tmp_path / "m.csv", overwrite=True)
+    written = (tmp_path / "m.csv").read_text()
+    assert written == f"{HEADER},organs,centrelines\ns1,p1,test,a.nii,b.nii,p,s,l,,s1/o.nii,\n"
 
 
 def test_columns_may_stand_in_any_order_and_some_be_left_out(tmp_path):
@@ -162,8 +175,9 @@ def test_missing_files_are_listed_not_refused(tmp_path):
     rows = (
         ManifestRow("s1", "p1", "train", tmp_path / "a.nii", tmp_path / "a_labels.nii"),
         ManifestRow("s2", "p1", "train", tmp_path / "b.nii"),
+        ManifestRow("s3", "p1", "train", tmp_path / "a.nii", organs=tmp_path / "o.nii", centrelines=tmp_path / "c.csv"),
     )
-    assert missing(rows) == (tmp_path / "a_labels.nii", tmp_path / "b.nii")
+    assert [p.name for p in missing(rows)] == ["a_labels.nii", "b.nii", "o.nii", "c.csv"]
 
 
 def test_altered_images_are_found(tmp_path):

@@ -33,8 +33,8 @@ def phantom(
 ) -> None:
     """Generate chest CT scans of digital patients, with the truth about their calcium.
 
-    A cohort is a TOML file: count, seed, protocols, and several scans of each patient if wanted. An interrupted run
-    goes on where it was; the same seed gives the same scans whatever the number of workers.
+    A cohort is a TOML file: count, seed, protocols, and, if wanted, several scans of each patient and their organs. An
+    interrupted run goes on where it was; the same seed gives the same scans whatever the number of workers.
 
     Examples: `calcscore phantom default --count 50 -o cohort --workers 2`, `calcscore phantom rescans -o rescans`
     """

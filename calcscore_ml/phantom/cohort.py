@@ -1,8 +1,9 @@
 """A folder of digital scans with their truth and a manifest.
 
 Every scan is one folder, written whole or not at all: ``image`` (DICOM) or ``image.nii.gz``, ``labels.nii.gz``,
-``lesions.csv`` and ``truth.json``. An interrupted run goes on with the scans that are missing. When all are there,
-``truth.csv`` gathers the lesions of all scans and ``data_manifest.csv`` lists the scans.
+``lesions.csv`` and ``truth.json``; with organs, ``organs.nii.gz`` and ``centrelines.csv`` too. An interrupted run goes
+on with the scans that are missing. When all are there, ``truth.csv`` gathers the lesions of all scans and
+``data_manifest.csv`` lists the scans.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from calcscore_ml.anatomy import Organ
 from calcscore_ml.errors import RecipeError, ResultError
 from calcscore_ml.files import write_folder_beside, write_text
+from calcscore_ml.io.centrelines import write_centrelines
 from calcscore_ml.io.dicom_write import write_dicom
 from calcscore_ml.io.labels import write_labels
 from calcscore_ml.io.volumes import write_volume
 from calcscore_ml.manifest import ManifestRow, Split, content_sha256, write_manifest
-from calcscore_ml.phantom.digital import GENERATION, DigitalScan, generate
+from calcscore_ml.phantom.digital import GENERATION, DigitalScan, generate, organ_truth
+from calcscore_ml.phantom.organs import OrganTruth
 from calcscore_ml.phantom.patient import draw_patient
 from calcscore_ml.phantom.plan import Cohort, ImageFormat
 from calcscore_ml.phantom.protocols import Protocol
@@ -36,6 +40,12 @@ MANIFEST_NAME = "data_manifest.csv"
 
 TRUTH_NAME = "truth.csv"
 """A row per lesion of the cohort, beside the scans: scan_id and the columns of `DigitalScan.lesions`."""
+
+ORGANS_NAME = "organs.nii.gz"
+"""Label volume of a scan's organs, in its folder."""
+
+CENTRELINES_NAME = "centrelines.csv"
+"""Centrelines of a scan's coronary arteries, in its folder."""
 
 LARGEST_SEED = 2**31
 """Patients' seeds are below this."""
@@ -56,7 +66,8 @@ def write_cohort(
     Parameters
     ----------
     folder : path
-        Made when missing. Scans of the same cohort already there are kept.
+        Made when missing. Scans of the same cohort already there are kept, and completed when the cohort asks for
+        organs and they have none.
     cohort : Cohort
         What to write; see `read_cohort`.
     workers : int
@@ -92,9 +103,27 @@ def write_cohort(
 
 
 def write_digital_scan(
-    digital: DigitalScan, folder: Path | str, *, scan_id: str, image_format: ImageFormat = "dicom"
+    digital: DigitalScan,
+    folder: Path | str,
+    *,
+    scan_id: str,
+    image_format: ImageFormat = "dicom",
+    organs: OrganTruth | None = None,
 ) -> Path:
     """Write one digital scan with its truth into a new folder, whole or not at all.
+
+    Parameters
+    ----------
+    digital : DigitalScan
+        The scan.
+    folder : path
+        To be made.
+    scan_id : str
+        Name and id of the scan.
+    image_format : {'dicom', 'nifti'}
+        How the image is written.
+    organs : OrganTruth or None
+        What `organ_truth` tells of the same scan, to be written with it.
 
     Returns
     -------
@@ -125,6 +154,8 @@ def write_digital_scan(
             "age_years": digital.patient.age_years,
             "sex": digital.patient.sex,
         }
+        if organs is not None:
+            _write_organs(organs, beside)
         write_text(beside / "truth.json", json.dumps(truth, indent=2) + "\n")
     return folder
 
@@ -141,7 +172,8 @@ def _write_scan(folder: Path, cohort: Cohort, index: int, take: Take) -> Manifes
     home = folder / scan_id
     if not (home / "truth.json").exists():
         digital = generate(patient_seed, protocol, take)
-        write_digital_scan(digital, home, scan_id=scan_id, image_format=cohort.image_format)
+        organs = organ_truth(patient_seed, protocol, take) if cohort.organs else None
+        write_digital_scan(digital, home, scan_id=scan_id, image_format=cohort.image_format, organs=organs)
     truth = json.loads((home / "truth.json").read_text(encoding="utf-8"))
     wanted = _identity(patient_seed, take.vary(protocol), take, cohort.image_format)
     found = {key: truth.get(key) for key in wanted}
@@ -150,6 +182,8 @@ def _write_scan(folder: Path, cohort: Cohort, index: int, take: Take) -> Manifes
             f"scans of one cohort share seed, protocols, takes, format and generator; {home} holds {found} instead of "
             f"{wanted}; choose another folder"
         )
+    if cohort.organs and not all((home / name).exists() for name in (ORGANS_NAME, CENTRELINES_NAME)):
+        _write_organs(organ_truth(patient_seed, protocol, take), home)
     return ManifestRow(
         scan_id=scan_id,
         patient_id=patient_id,
@@ -160,7 +194,17 @@ def _write_scan(folder: Path, cohort: Cohort, index: int, take: Take) -> Manifes
         source="calcscore-ml digital cohort",
         licence=LICENCE,
         sha256=str(truth["sha256"]),
+        organs=home / ORGANS_NAME if cohort.organs else None,
+        centrelines=home / CENTRELINES_NAME if cohort.organs else None,
     )
+
+
+def _write_organs(truth: OrganTruth, folder: Path) -> None:
+    """Write what a scan's folder does not hold yet of its organs, each file whole or not at all."""
+    if not (folder / ORGANS_NAME).exists():
+        write_labels(truth.organs, truth.geometry, folder / ORGANS_NAME, vocabulary=Organ)
+    if not (folder / CENTRELINES_NAME).exists():
+        write_centrelines(truth.centrelines, folder / CENTRELINES_NAME)
 
 
 def _split(cohort: Cohort, index: int) -> Split:

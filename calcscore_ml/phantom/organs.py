@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import Organ
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.io.centrelines import CENTRELINE_COLUMNS
 from calcscore_ml.phantom.canvas import F32, Grid, field, onto
 from calcscore_ml.phantom.coronaries import Branch, build_coronaries
 from calcscore_ml.phantom.heart import build_heart, heart_grid, mediastinum, pericardium
 from calcscore_ml.phantom.patient import Patient
 from calcscore_ml.phantom.ribs import front_mm
 from calcscore_ml.phantom.thorax import Thorax, build_thorax
-
-CENTRELINE_COLUMNS = ("artery", "branch", "point", "x_mm", "y_mm", "z_mm", "radius_mm")
-"""Columns of a table of centrelines: artery (LM, LAD, LCX, RCA), branch, number of the point from the branch's origin,
-its place in the world (LPS) and the outer radius of the vessel [mm]."""
 
 VESSELS = {
     Organ.ASCENDING_AORTA: "ascending aorta",
@@ -43,10 +40,13 @@ class OrganTruth:
         `Organ` of every voxel. Read-only.
     centrelines : pandas.DataFrame
         Coronary arteries, `CENTRELINE_COLUMNS`.
+    geometry : Geometry
+        The scan's grid, on which the organs lie.
     """
 
     organs: NDArray[np.uint8]
     centrelines: pd.DataFrame
+    geometry: Geometry
 
 
 def draw_organs(patient: Patient, target: Grid, world: Geometry, thickness_mm: float) -> OrganTruth:
@@ -87,7 +87,7 @@ def draw_organs(patient: Patient, target: Grid, world: Geometry, thickness_mm: f
     for organ, name in VESSELS.items():
         label(organ, field(grid, [heart.vessels[name]], 6.0), grid)
     organs.flags.writeable = False
-    return OrganTruth(organs, _centrelines(build_coronaries(heart), target, world))
+    return OrganTruth(organs, _centrelines(build_coronaries(heart), target, world), world)
 
 
 def _lung(thorax: Thorax, between: F32) -> F32:

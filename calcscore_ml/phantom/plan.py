@@ -50,6 +50,8 @@ class Cohort:
         Splits of successive patients, over and over. A patient's takes share one.
     image_format : {'dicom', 'nifti'}
         How images are written.
+    organs : bool
+        Whether organs and centrelines of the coronary arteries are written beside each scan. The scans stay the same.
     description : str
         For people.
 
@@ -67,6 +69,7 @@ class Cohort:
     patients: Drawn = "all"
     splits: tuple[Split, ...] = SPLIT_CYCLE
     image_format: ImageFormat = "dicom"
+    organs: bool = False
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -121,6 +124,7 @@ def read_cohort(source: Path | str) -> Cohort:
         patients=read.patients,
         splits=read.splits,
         image_format=read.image_format,
+        organs=read.organs,
         description=read.description,
     )
 
@@ -148,6 +152,7 @@ class _CohortFile(Section):
     seed: int = 0
     count: int = 20
     image_format: ImageFormat = "dicom"
+    organs: bool = False
     patients: Drawn = "all"
     splits: tuple[Split, ...] = SPLIT_CYCLE
     description: str = ""
