@@ -1,0 +1,296 @@
+"""Registration of a scan to an atlas: affine, then demons, on coarse copies; points only are carried through.
+
+A registration takes points of the scan to the atlas. It says how well the two agree, and whether it can be trusted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK
+from numpy.typing import ArrayLike, NDArray
+
+from calcscore_ml.heart.grid import F32, Grid
+
+INVERSE_STEPS = 40
+"""Steps of the fixed-point iteration that inverts a registration at a point."""
+
+INVERSE_DAMPING = 0.7
+"""Share of the error taken off in a step; 1 does not converge where the field is steep."""
+
+PAD_VOXELS = 4
+"""The grid is grown by this, filled with the atlas, so that no force acts at its border."""
+
+FOLDED_SHARE = 0.02
+"""A registration that folds more than this share of space has failed (our choice)."""
+
+SCALE_RANGE = (0.55, 1.8)
+"""Linear size of an atlas relative to a scan that a registration may find (our choice)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationSettings:
+    """How scans are registered to an atlas; they ship with it.
+
+    Parameters
+    ----------
+    step_mm : float
+        Voxel size of the coarse copies.
+    window_hu : tuple of float
+        HU are clipped to it: fat, blood and the edge of the lung are seen, bone and metal are not.
+    affine_shrink : tuple of int
+        Levels of the affine part, in voxels of `step_mm`.
+    affine_iterations : int
+        Of every level, at most.
+    affine_sampling : float
+        Share of the voxels the affine metric looks at.
+    demons_shrink, demons_iterations : tuple of int
+        Levels of the deformable part.
+    demons_smoothing : float
+        Standard deviation of the Gaussian that smooths the field at every iteration [voxels of a level].
+    below_mm, above_mm : tuple of float
+        How far beyond the heart box, (z, y, x), the registered region reaches.
+    least_similarity : float
+        Correlation in the atlas's heart below which a registration has failed.
+    """
+
+    step_mm: float = 4.0
+    window_hu: tuple[float, float] = (-200.0, 100.0)
+    affine_shrink: tuple[int, ...] = (3, 2)
+    affine_iterations: int = 80
+    affine_sampling: float = 0.3
+    demons_shrink: tuple[int, ...] = (4, 2, 1)
+    demons_iterations: tuple[int, ...] = (60, 60, 30)
+    demons_smoothing: float = 1.0
+    below_mm: tuple[float, float, float] = (25.0, 15.0, 30.0)
+    above_mm: tuple[float, float, float] = (70.0, 75.0, 30.0)
+    least_similarity: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """Points p of a scan, (z, y, x) [mm], go to ``matrix @ p + offset_mm``."""
+
+    matrix: NDArray[np.float64]
+    offset_mm: NDArray[np.float64]
+
+    @classmethod
+    def between(cls, box_mm: ArrayLike, atlas_box_mm: ArrayLike) -> Affine:
+        """Take the centre and the edges of one (2, 3) box to those of another."""
+        own, other = np.asarray(box_mm, dtype=np.float64), np.asarray(atlas_box_mm, dtype=np.float64)
+        scale = np.clip((other[1] - other[0]) / (own[1] - own[0]), 0.75, 1.33)
+        return cls(np.diag(scale), other.mean(axis=0) - scale * own.mean(axis=0))
+
+    def __call__(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Take (n, 3) points to the atlas."""
+        return np.asarray(np.asarray(points_mm) @ self.matrix.T + self.offset_mm)
+
+    def inverse(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Take (n, 3) points of the atlas to the scan."""
+        return np.asarray((np.asarray(points_mm) - self.offset_mm) @ np.linalg.inv(self.matrix).T)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Registration:
+    """Points of a scan to points of an atlas.
+
+    Parameters
+    ----------
+    affine : Affine
+        Applied after the displacement.
+    grid : Grid
+        Of the displacement; beyond it the displacement at its border holds.
+    displacement_mm : (3, nz, ny, nx) array of float32
+        Along (z, y, x), in the scan.
+    similarity : float
+        Correlation of scan and atlas where the atlas's heart is, -1 to 1.
+    failure : str
+        What is wrong with it; empty when nothing is.
+    """
+
+    affine: Affine
+    grid: Grid
+    displacement_mm: F32
+    similarity: float
+    failure: str = ""
+
+    def to_atlas(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Take (n, 3) points of the scan, (z, y, x) index x spacing, to the atlas [mm]."""
+        points = np.asarray(points_mm, dtype=np.float64)
+        moved = np.stack([self.grid.sample(axis, points) for axis in self.displacement_mm], axis=1)
+        return self.affine(points + moved)
+
+    def to_scan(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Take (n, 3) points of the atlas to the scan: the inverse of `to_atlas` [mm]."""
+        goal = np.asarray(points_mm, dtype=np.float64)
+        back = np.linalg.inv(self.affine.matrix).T
+        found = self.affine.inverse(goal)
+        for _ in range(INVERSE_STEPS):
+            found = found + INVERSE_DAMPING * (goal - self.to_atlas(found)) @ back
+        return found
+
+
+def register(
+    hu: F32,
+    known: NDArray[np.bool_],
+    grid: Grid,
+    atlas_hu: F32,
+    atlas_grid: Grid,
+    start: Affine,
+    settings: RegistrationSettings,
+    *,
+    heart_mm: NDArray[np.float64],
+) -> Registration:
+    """Register a coarse copy of a scan to an atlas.
+
+    Parameters
+    ----------
+    hu, known : arrays
+        The copy, clipped, and where the scan has voxels; on `grid`.
+    grid : Grid
+        Of the copy.
+    atlas_hu : array of float32
+        The atlas, clipped alike, on `atlas_grid`.
+    atlas_grid : Grid
+        Of the atlas.
+    start : Affine
+        A first guess, usually from two heart boxes.
+    settings : RegistrationSettings
+        The atlas's own.
+    heart_mm : (2, 3) array
+        Box in the atlas where similarity is measured [mm].
+    """
+    affine = fit_affine(hu, known, grid, atlas_hu, atlas_grid, start, settings)
+    wide = grid.pad(PAD_VOXELS)
+    warped = _warp(atlas_hu, atlas_grid, affine, wide, settings.window_hu[0])
+    own = warped.copy()
+    inner = (slice(PAD_VOXELS, -PAD_VOXELS),) * 3
+    own[inner] = np.where(known, hu, warped[inner])
+    field = _demons(own, warped, wide, settings)[inner]
+    displacement = np.ascontiguousarray(np.moveaxis(field[..., ::-1], 3, 0), dtype=np.float32)
+    plain = Registration(affine, grid, displacement, 0.0)
+    similarity = similarity_of(plain, hu, known, atlas_hu, atlas_grid, heart_mm)
+    failure = _failure(affine, displacement, grid.step_mm, similarity, settings)
+    return Registration(affine, grid, displacement, similarity, failure)
+
+
+def fit_affine(
+    hu: F32,
+    known: NDArray[np.bool_],
+    grid: Grid,
+    atlas_hu: F32,
+    atlas_grid: Grid,
+    start: Affine,
+    settings: RegistrationSettings,
+) -> Affine:
+    """Find the affine map that correlates a coarse copy and an atlas best, from a first guess; see `register`."""
+    method = SimpleITK.ImageRegistrationMethod()
+    method.SetNumberOfThreads(1)
+    method.SetMetricAsCorrelation()
+    method.SetMetricFixedMask(_image(known.astype(np.uint8), grid))
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(settings.affine_sampling)
+    method.SetInterpolator(SimpleITK.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        2.0, 0.02, settings.affine_iterations, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-6
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel(settings.affine_shrink)
+    method.SetSmoothingSigmasPerLevel([0.5 * s for s in settings.affine_shrink])
+    transform = SimpleITK.AffineTransform(3)
+    centre = (grid.lower_mm + grid.upper_mm) / 2
+    transform.SetCenter(centre[::-1].tolist())
+    transform.SetMatrix(start.matrix[::-1, ::-1].ravel().tolist())
+    transform.SetTranslation((start(centre[None])[0] - centre)[::-1].tolist())
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(_image(hu, grid), _image(atlas_hu, atlas_grid))
+    matrix = np.array(transform.GetMatrix()).reshape(3, 3)[::-1, ::-1]
+    moved = centre + np.array(transform.GetTranslation())[::-1]
+    return Affine(matrix, moved - matrix @ centre)
+
+
+def similarity_of(
+    registration: Registration,
+    hu: F32,
+    known: NDArray[np.bool_],
+    atlas_hu: F32,
+    atlas_grid: Grid,
+    heart_mm: NDArray[np.float64],
+) -> float:
+    """Correlate scan and atlas over the scan's voxels that come to lie in a box of the atlas, (2, 3) [mm].
+
+    0 when fewer than a hundred voxels do: there is nothing to compare.
+    """
+    at = registration.to_atlas(registration.grid.points())
+    inside = ((at >= heart_mm[0]) & (at <= heart_mm[1])).all(axis=1) & known.ravel()
+    if inside.sum() < 100:
+        return 0.0
+    own, other = hu.ravel()[inside], atlas_grid.sample(atlas_hu, at[inside])
+    if min(own.std(), other.std()) < 1e-3:
+        return 0.0
+    return float(np.corrcoef(own, other)[0, 1])
+
+
+def _failure(
+    affine: Affine, displacement: F32, step_mm: float, similarity: float, settings: RegistrationSettings
+) -> str:
+    scales = np.linalg.svd(affine.matrix, compute_uv=False)
+    if not np.isfinite(scales).all() or scales.min() < SCALE_RANGE[0] or scales.max() > SCALE_RANGE[1]:
+        return f"atlas scaled by {scales.min():.2f} to {scales.max():.2f}"
+    if np.linalg.det(affine.matrix) <= 0:
+        return "atlas mirrored"
+    gradient = np.stack([np.stack(np.gradient(axis, step_mm)) for axis in displacement])
+    jacobian = np.linalg.det(np.moveaxis(gradient, (0, 1), (3, 4)) + np.eye(3, dtype=np.float32))
+    folded = float((jacobian <= 0).mean())
+    if folded > FOLDED_SHARE:
+        return f"{folded:.0%} of space folded"
+    if similarity < settings.least_similarity:
+        return f"correlation with the atlas {similarity:.2f}, below {settings.least_similarity:g}"
+    return ""
+
+
+def _demons(own: F32, warped: F32, grid: Grid, settings: RegistrationSettings) -> NDArray[np.float64]:
+    """Displacement (nz, ny, nx, 3), along (x, y, z) [mm], that takes points of `own` to `warped`."""
+    fixed, moving = _image(own, grid), _image(warped, grid)
+    field = None
+    for shrink, count in zip(settings.demons_shrink, settings.demons_iterations, strict=True):
+        pair = [_shrunk(image, shrink) for image in (fixed, moving)]
+        demons = SimpleITK.FastSymmetricForcesDemonsRegistrationFilter()
+        demons.SetNumberOfThreads(1)  # sums of several threads differ from run to run
+        demons.SetNumberOfIterations(count)
+        demons.SetSmoothDisplacementField(True)
+        demons.SetStandardDeviations(settings.demons_smoothing)
+        demons.SetIntensityDifferenceThreshold(1.0)
+        if field is None:
+            field = demons.Execute(*pair)
+        else:
+            coarse = SimpleITK.Resample(
+                field, pair[0], SimpleITK.Transform(), SimpleITK.sitkLinear, 0.0, SimpleITK.sitkVectorFloat64
+            )
+            field = demons.Execute(*pair, coarse)
+    assert field is not None
+    if field.GetSize() != fixed.GetSize():
+        field = SimpleITK.Resample(
+            field, fixed, SimpleITK.Transform(), SimpleITK.sitkLinear, 0.0, SimpleITK.sitkVectorFloat64
+        )
+    return np.asarray(SimpleITK.GetArrayFromImage(field), dtype=np.float64)
+
+
+def _shrunk(image: SimpleITK.Image, factor: int) -> SimpleITK.Image:
+    if factor == 1:
+        return image
+    return SimpleITK.Shrink(
+        SimpleITK.SmoothingRecursiveGaussian(image, image.GetSpacing()[0] * factor / 2), [factor] * 3
+    )
+
+
+def _warp(atlas_hu: F32, atlas_grid: Grid, affine: Affine, grid: Grid, outside: float) -> F32:
+    return atlas_grid.sample(atlas_hu, affine(grid.points()), outside).reshape(grid.shape)
+
+
+def _image(values: NDArray[np.generic], grid: Grid) -> SimpleITK.Image:
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values))
+    image.SetSpacing((grid.step_mm,) * 3)
+    image.SetOrigin(grid.lower_mm[::-1].tolist())
+    return image
