@@ -34,6 +34,13 @@ def test_train_and_evaluate_compare_ensembles_on_one_cohort(cohort, tmp_path):
     assert (tmp_path / "evaluation" / "bagged-svm" / "confusion.png").exists()
 
 
+def test_slice_classifiers_are_trained_and_measured(cohort, tmp_path):
+    """A cohort gives a file of classifiers, and another cohort a line per scan."""
+    told = run("train_heart_slices.py", cohort, "--test", cohort, "--output", tmp_path / "slices.npz")
+    assert (tmp_path / "slices.npz").exists()
+    assert told.count("small, slices") == 16
+
+
 def test_a_crop_is_a_scan_in_its_place(tmp_path):
     """The crops in data/ were cut by a script that moves no voxel."""
     from calcscore_ml.io import read_scan

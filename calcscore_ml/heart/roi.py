@@ -80,12 +80,15 @@ class HeartBox:
         Whether every step that makes the box found what it looks for.
     remark : str
         What was missing when it is not trusted.
+    quality : float
+        How clearly the box stands out, in [0, 1]; one where the method does not say.
     """
 
     lower_mm: tuple[float, float, float]
     upper_mm: tuple[float, float, float]
     trusted: bool = True
     remark: str = ""
+    quality: float = 1.0
 
     def as_array(self) -> NDArray[np.float64]:
         """Return the corners as a (2, 3) array [mm]."""
@@ -105,9 +108,9 @@ def find_heart_box(scan: Scan) -> HeartBox | None:
     HeartBox or None
         None when there is no soft tissue with lung on both sides: this is no chest.
     """
-    coarse, step_mm = _coarse(scan)
-    lung = _lung(coarse, step_mm)
-    between = _between_lungs(lung)
+    coarse, step_mm = coarse_copy(scan)
+    lung = lung_mask(coarse, step_mm)
+    between = between_lungs(lung)
     soft = between & (coarse > -250.0)
     if not soft.any():
         return None
@@ -145,7 +148,7 @@ def find_heart_box(scan: Scan) -> HeartBox | None:
     return HeartBox((z0, y0, x0), (z1, y1, x1), not missing, "; ".join(missing))
 
 
-def _coarse(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def coarse_copy(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Average blocks of voxels to about `COARSE_MM`; returns the volume and its (z, y, x) step [mm]."""
     spacing = np.asarray(scan.geometry.spacing)
     block = np.maximum(1, np.rint(COARSE_MM / spacing)).astype(int)
@@ -159,7 +162,7 @@ def _coarse(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     return out.reshape(shape[0], block[0], shape[1], shape[2]).mean(axis=1), spacing * block
 
 
-def _lung(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+def lung_mask(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Keep airy regions that are neither the room, with blankets and mattress that touch it, nor gas in the bowel."""
     # Padding outside the reconstruction circle must not join the lung it cuts to the room.
     airy = (coarse < LUNG_BELOW_HU) & (coarse > OUTSIDE_HU)
@@ -175,7 +178,7 @@ def _lung(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[
     return np.asarray(keep[labels])
 
 
-def _between_lungs(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def between_lungs(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Voxels that are not lung and lie in the convex hull of the slice's lungs."""
     hull = np.zeros_like(lung)
     for z in np.flatnonzero(lung.any(axis=(1, 2))):
