@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import TITLES, Label
 from calcscore_ml.candidates import Candidates, find_candidates
-from calcscore_ml.heart.roi import HeartBox, find_heart_box
+from calcscore_ml.heart.atlas import read_atlases
+from calcscore_ml.heart.locate import Location, locate
+from calcscore_ml.heart.place import measure_place
 from calcscore_ml.models.bundle import Bundle, predict
 from calcscore_ml.models.card import installed_versions
-from calcscore_ml.quality import blood_hu, remarks
+from calcscore_ml.quality import Remark, blood_hu, remarks
 from calcscore_ml.recipe import Recipe
 from calcscore_ml.referral.decision import decide, most_probable_artery
 from calcscore_ml.referral.policy import refer
 from calcscore_ml.referral.uncertainty import Uncertainty, measure
-from calcscore_ml.result import LesionResult, PendingRange, Provenance, ScanResult
+from calcscore_ml.result import LesionResult, LocationSummary, PendingRange, Provenance, ScanResult
 from calcscore_ml.scan import Scan
 from calcscore_ml.scores import (
     Calcium,
@@ -56,8 +58,8 @@ class Described:
     ----------
     candidates : Candidates
         L lesions.
-    heart_box : HeartBox or None
-        What locations are relative to.
+    location : Location
+        What places are relative to.
     table : pandas.DataFrame
         L rows of features.
     seconds : dict of str to float
@@ -65,7 +67,7 @@ class Described:
     """
 
     candidates: Candidates
-    heart_box: HeartBox | None
+    location: Location
     table: pd.DataFrame
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -82,11 +84,14 @@ class Scored:
         Voxels of every listed lesion, each under the label it has if accepted.
     candidates : Candidates
         All candidates.
+    location : Location
+        Where heart, aorta and arteries lie.
     """
 
     result: ScanResult
     calcium: Calcium
     candidates: Candidates
+    location: Location
 
 
 def describe_scan(scan: Scan, recipe: Recipe) -> Described:
@@ -102,6 +107,8 @@ def describe_scan(scan: Scan, recipe: Recipe) -> Described:
     seconds: dict[str, float] = {}
     section = recipe.candidates
     threshold_hu = section.threshold_for(scan.acquisition.kvp)
+    with _timed(seconds, "location"):
+        location = find_location(scan, recipe)
     with _timed(seconds, "candidates"):
         candidates = find_candidates(
             scan,
@@ -110,12 +117,19 @@ def describe_scan(scan: Scan, recipe: Recipe) -> Described:
             min_volume_mm3=section.min_volume_mm3,
             max_volume_mm3=section.max_volume_mm3,
         )
-    with _timed(seconds, "heart"):
-        heart_box = find_heart_box(scan)
+    with _timed(seconds, "place"):
+        centroids_mm = candidates.centroids() * np.asarray(scan.geometry.spacing)
+        place = measure_place(scan, location, centroids_mm) if recipe.features.needs_place else None
     with _timed(seconds, "features"):
         settings = recipe.features.settings(threshold_hu)
-        table = feature_table(scan, candidates, settings, recipe.features.families, heart_box)
-    return Described(candidates, heart_box, table, seconds)
+        table = feature_table(scan, candidates, settings, recipe.features.families, location.box, place)
+    return Described(candidates, location, table, seconds)
+
+
+def find_location(scan: Scan, recipe: Recipe) -> Location:
+    """Find heart, aorta and arteries by the atlases a recipe names."""
+    wanted = recipe.location.atlases
+    return locate(scan, read_atlases(wanted) if wanted else ())
 
 
 def score_scan(
@@ -171,7 +185,7 @@ def score_scan(
         for i in np.flatnonzero(shown)
     )
     calcium = from_candidates(candidates, listed, thickness)
-    return Scored(replace(result, lesions=lesions), calcium, candidates)
+    return Scored(replace(result, lesions=lesions), calcium, candidates, described.location)
 
 
 def score_labelled(
@@ -211,14 +225,15 @@ def score_labelled(
     candidates = Candidates(scan.geometry, calcium.voxels[order], calcium.hu[order], offsets, threshold_hu)
     of_lesion = calcium.label[order][offsets[:-1]]
     effect = _per_lesion(score.contributions, len(candidates))
-    heart_box = find_heart_box(scan)
-    described = Described(candidates, heart_box, pd.DataFrame(index=candidates.ids), seconds)
+    with _timed(seconds, "location"):
+        location = find_location(scan, recipe)
+    described = Described(candidates, location, pd.DataFrame(index=candidates.ids), seconds)
     pending = PendingRange(score.total.agatston, score.total.agatston, 0)
     result = _result(scan, recipe, described, score, pending, scan_id, seconds, {"name": "none: labels by an observer"})
     lesions = tuple(
         _lesion(candidates, i, of_lesion[i], None, None, False, "", effect[i]) for i in range(len(candidates))
     )
-    return Scored(replace(result, lesions=lesions), calcium, candidates)
+    return Scored(replace(result, lesions=lesions), calcium, candidates, location)
 
 
 def _per_lesion(contributions: tuple[Contribution, ...], count: int) -> NDArray[np.float64]:
@@ -237,14 +252,16 @@ def _result(
     seconds: dict[str, float],
     model: dict[str, str],
 ) -> ScanResult:
-    box = described.heart_box
+    location = described.location
+    box = location.box
     blood = blood_hu(scan, box.as_array()) if box is not None else None
     return ScanResult(
         scan_id=scan_id,
         geometry=scan.geometry,
         acquisition=scan.acquisition,
-        remarks=remarks(scan, blood),
+        remarks=(*_doubts(location, recipe), *remarks(scan, blood)),
         heart_box=box,
+        location=LocationSummary.of(location),
         score=score,
         range=pending,
         candidates=len(described.candidates),
@@ -293,6 +310,14 @@ def _lesion(
         index=(z, y, x),
         position_mm=(float(world[0]), float(world[1]), float(world[2])),
     )
+
+
+def _doubts(location: Location, recipe: Recipe) -> tuple[Remark, ...]:
+    """Warn when places of lesions are not known as well as the recipe wants."""
+    if location.trusted or not recipe.location.atlases:
+        return ()
+    text = f"Heart and arteries could not be located ({location.remark}): labels rest on the lesions themselves."
+    return (Remark("location", "warning", text),)
 
 
 @contextmanager

@@ -58,6 +58,11 @@ class FeatureSection(Section):
             raise ValueError(f"families must be some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}")
         return tuple(f for f in FAMILIES if f in families)
 
+    @property
+    def needs_place(self) -> bool:
+        """Whether any feature asks where a lesion lies relative to organs and arteries."""
+        return bool({"atlas", "arteries"} & set(self.families))
+
     def settings(self, threshold_hu: float) -> Settings:
         """Return the feature settings for a scan whose candidates begin at a threshold [HU]."""
         return Settings(
@@ -66,6 +71,16 @@ class FeatureSection(Section):
             gaussian_scales_mm=self.gaussian_scales_mm,
             shell_mm=self.shell_mm,
         )
+
+
+class LocationSection(Section):
+    """How heart, aorta and arteries are found; see `calcscore_ml.heart.locate.locate`.
+
+    `atlases` is ``"default"`` for those that come with the package, a folder of others, or empty for none: the heart
+    box comes from classified slices then, and atlas and artery features are NaN.
+    """
+
+    atlases: str = "default"
 
 
 class ModelSection(Section):
@@ -109,13 +124,14 @@ class Recipe(Section):
         Short name, stored with models and results.
     description : str
         What it is for.
-    candidates, features, model, decision, referral, scores
+    candidates, location, features, model, decision, referral, scores
         Sections; see the classes of this module and `calcscore_ml.referral.policy.ReferralPolicy`.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
     description: str = ""
     candidates: CandidateSection = CandidateSection()
+    location: LocationSection = LocationSection()
     features: FeatureSection = FeatureSection()
     model: ModelSection = ModelSection()
     decision: DecisionSection = DecisionSection()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,7 @@ from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ResultError
 from calcscore_ml.files import write_beside, write_text
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.heart.locate import Location
 from calcscore_ml.heart.roi import HeartBox
 from calcscore_ml.quality import Remark
 from calcscore_ml.scan import Acquisition
@@ -140,6 +141,37 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class LocationSummary:
+    """How well heart, aorta and arteries were located.
+
+    Parameters
+    ----------
+    trusted : bool
+        Whether the atlases are believed.
+    remark : str
+        Why not.
+    atlases : int
+        Number of atlases that were registered.
+    similarity : float
+        Mean correlation of scan and atlases in the heart, -1 to 1.
+    spread_mm : float or None
+        RMS distance of the atlases' arteries from their mean [mm].
+    """
+
+    trusted: bool = False
+    remark: str = ""
+    atlases: int = 0
+    similarity: float = 0.0
+    spread_mm: float | None = None
+
+    @classmethod
+    def of(cls, location: Location) -> Self:
+        """Sum a location up."""
+        spread = location.spread_mm if np.isfinite(location.spread_mm) else None
+        return cls(location.trusted, location.remark, len(location.registered), location.similarity, spread)
+
+
+@dataclass(frozen=True, slots=True)
 class ScanResult:
     """Everything about a scored scan but its voxels.
 
@@ -163,6 +195,8 @@ class ScanResult:
         Every candidate that is no clear "other", and every referred one.
     provenance : Provenance
         Where it came from.
+    location : LocationSummary
+        How well heart, aorta and arteries were located.
     intended_use : str
         Research only.
     schema_version : int
@@ -181,6 +215,7 @@ class ScanResult:
     dropped_large: int
     lesions: tuple[LesionResult, ...]
     provenance: Provenance
+    location: LocationSummary = field(default_factory=LocationSummary)
     intended_use: str = INTENDED_USE
     schema_version: int = SCHEMA_VERSION
 

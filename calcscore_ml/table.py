@@ -22,6 +22,7 @@ def feature_table(
     settings: calcscore_features.Settings,
     families: tuple[str, ...] = calcscore_features.FAMILIES,
     heart_box: HeartBox | None = None,
+    place: calcscore_features.Place | None = None,
 ) -> pd.DataFrame:
     """Describe every candidate by its features.
 
@@ -37,6 +38,8 @@ def feature_table(
         Which of them.
     heart_box : HeartBox or None
         What location is relative to; without one, location features are NaN.
+    place : calcscore_features.Place or None
+        What was measured about the candidates' places; without it, atlas and artery features are NaN.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def feature_table(
     """
     lesions = calcscore_features.Lesions(scan.hu, scan.geometry.spacing, candidates.voxels, candidates.offsets)
     box = heart_box.as_array() if heart_box is not None else None
-    columns = calcscore_features.compute(lesions, settings=settings, heart_box_mm=box, families=families)
+    columns = calcscore_features.compute(lesions, settings=settings, heart_box_mm=box, place=place, families=families)
     return pd.DataFrame(columns, index=pd.Index(candidates.ids, name="lesion"))
 
 

@@ -169,6 +169,6 @@ def _describe(row: ManifestRow, recipe: Recipe, cache: Path | None) -> tuple[pd.
 
 def _key(row: ManifestRow, recipe: Recipe) -> str:
     """What the features of a scan depend on: the recipe's part of it and the image."""
-    sections = recipe.model_dump(mode="json", include={"candidates", "features"})
+    sections = recipe.model_dump(mode="json", include={"candidates", "location", "features"})
     text = json.dumps([sections, row.sha256 or str(row.image), str(row.labels)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -14,8 +14,9 @@ from calcscore_features import registry
 from calcscore_ml.candidates import find_candidates
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.image_quality import measure_noise, outline_blur_mm
-from calcscore_ml.evaluation.places import OUTSIDE, PLACES, body_mask, bone_mask, coarsen, place_candidates
+from calcscore_ml.evaluation.places import OUTSIDE, PLACES, place_candidates
 from calcscore_ml.evaluation.two_sample import Rows, TwoSample, two_sample_test, univariate, within_sets
+from calcscore_ml.heart.body import body_mask, bone_mask, coarsen
 from calcscore_ml.heart.roi import HeartBox, find_heart_box
 from calcscore_ml.phantom.protocols import PROTOCOLS, Protocol
 from calcscore_ml.quality import CONTRAST_BLOOD_HU, blood_hu, metal_mm3

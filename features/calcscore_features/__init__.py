@@ -21,14 +21,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calcscore_features import gaussian, intensity, location, neighbourhood, shape, size, texture
+from calcscore_features import arteries, atlas, gaussian, intensity, location, neighbourhood, shape, size, texture
 from calcscore_features.feature import Feature, Lesions, Settings
 from calcscore_features.members import Members
+from calcscore_features.place import Place
 
-__all__ = ["ALL", "FAMILIES", "Feature", "Lesions", "Settings", "compute", "registry"]
+__all__ = ["ALL", "FAMILIES", "Feature", "Lesions", "Place", "Settings", "compute", "registry"]
 
-FAMILIES: tuple[str, ...] = ("size", "shape", "intensity", "texture", "gaussian", "neighbourhood", "location")
-"""The families of features in the order of the table's columns."""
+FAMILIES: tuple[str, ...] = (
+    "size", "shape", "intensity", "texture", "gaussian", "neighbourhood", "location", "atlas", "arteries",
+)  # fmt: skip
+"""The families of features in the order of the table's columns. The last three say where a lesion lies: in the heart's
+box, relative to organs and the nearest artery, and relative to every artery."""
 
 
 def registry(settings: Settings | None = None) -> tuple[Feature, ...]:
@@ -55,6 +59,8 @@ def registry(settings: Settings | None = None) -> tuple[Feature, ...]:
         *gaussian.features(settings or Settings()),
         *neighbourhood.FEATURES,
         *location.FEATURES,
+        *atlas.FEATURES,
+        *arteries.FEATURES,
     )
 
 
@@ -67,6 +73,7 @@ def compute(
     *,
     settings: Settings | None = None,
     heart_box_mm: ArrayLike | None = None,
+    place: Place | None = None,
     families: Sequence[str] = FAMILIES,
 ) -> dict[str, NDArray[np.float64]]:
     """Compute the features of all lesions of a scan at once.
@@ -80,6 +87,8 @@ def compute(
     heart_box_mm : (2, 3) array-like or None
         Lower and upper corner of the heart, (z, y, x), index times spacing [mm]. Without it the location is
         NaN.
+    place : Place or None
+        What was measured about the lesions' places. Without it the atlas and artery features are NaN.
     families : sequence of str
         Which of `FAMILIES` to compute. The order of the columns stays that of `FAMILIES`.
 
@@ -110,6 +119,8 @@ def compute(
         "gaussian": lambda: gaussian.compute(members, chosen),
         "neighbourhood": lambda: neighbourhood.compute(members, chosen),
         "location": lambda: location.compute(members, heart_box_mm),
+        "atlas": lambda: atlas.compute(len(members), place),
+        "arteries": lambda: arteries.compute(len(members), place),
     }
     table: dict[str, NDArray[np.float64]] = {}
     for family in FAMILIES:

@@ -1,0 +1,273 @@
+"""Where heart, aorta and coronary arteries lie in a scan: start boxes, registration to atlases, fusion, checks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
+from calcscore_ml.heart.atlas import LANDMARKS, Atlas
+from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
+from calcscore_ml.heart.registration import (
+    Affine,
+    Registration,
+    RegistrationSettings,
+    fit_affine,
+    register,
+    similarity_of,
+)
+from calcscore_ml.heart.roi import HeartBox, find_heart_box
+from calcscore_ml.heart.slicewise import find_heart_box_by_slices
+from calcscore_ml.scan import Scan
+
+FUSED = (Organ.HEART, *AORTA, Organ.SPINE, Organ.STERNUM)
+"""Organs whose place is taken from the atlases. Lungs and body are seen in the scan itself."""
+
+WEIGHT_SIGMA = 1.5
+"""Neighbourhood in which atlas and scan are compared for the weight of an atlas's vote [voxels of the copy]."""
+
+WEIGHT_HU2 = 200.0
+"""Squared difference that is noise: atlases nearer than this count alike [HU2]; our choice."""
+
+MOST_SPREAD_MM = 10.0
+"""RMS distance between the arteries of several atlases beyond which none is believed; our choice."""
+
+FAR_MM = 45.0
+"""The heart found by atlases lies no farther from a trusted box of lungs or slices than this; our choice."""
+
+FACE_VOXELS = 12
+"""So many voxels of a plane of the copy, 2 cm2, make a plane part of the heart; our choice."""
+
+LEAST_INSIDE = 0.35
+"""Share of the heart box that has to lie in the scan; our choice."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Location:
+    """Where things lie in one scan, (z, y, x) index x spacing [mm].
+
+    Parameters
+    ----------
+    box : HeartBox or None
+        Around the heart: of the atlases when they are trusted, else of lungs or slices.
+    starts : dict of str to HeartBox or None
+        Boxes found without atlases, "lungs" and "slices".
+    trusted : bool
+        Whether the atlases can be believed.
+    remark : str
+        Why not.
+    similarity : float
+        Mean correlation of scan and atlases in the heart.
+    spread_mm : float
+        RMS distance of the atlases' arteries from their mean: what registration leaves open.
+    grid : Grid or None
+        Of `organs`.
+    organs : dict of Organ to array of float32
+        Share of the atlases' votes, 0 to 1, for each of `FUSED`.
+    registered : tuple of (Atlas, Registration)
+        Atlases that did not fail.
+    arteries : dict of Label to (A, SHARES, 3) array
+        Centreline of each coronary artery by each atlas.
+    landmarks : dict of str to (A, 3) array
+        `LANDMARKS` by each atlas.
+    """
+
+    box: HeartBox | None
+    starts: Mapping[str, HeartBox | None]
+    trusted: bool = False
+    remark: str = "no atlas was used"
+    similarity: float = 0.0
+    spread_mm: float = float("nan")
+    grid: Grid | None = None
+    organs: Mapping[Organ, F32] = field(default_factory=dict)
+    registered: tuple[tuple[Atlas, Registration], ...] = ()
+    arteries: Mapping[Label, NDArray[np.float64]] = field(default_factory=dict)
+    landmarks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def labels(self) -> NDArray[np.uint8]:
+        """Return the `Organ` of every voxel of `grid`: the one with the most votes, none when none has the majority."""
+        assert self.grid is not None
+        votes = np.stack([self.organs[o] for o in FUSED])
+        rest = 1 - votes.sum(axis=0)
+        best = votes.argmax(axis=0)
+        return np.where(votes.max(axis=0) > rest, np.array(FUSED, dtype=np.uint8)[best], 0).astype(np.uint8)
+
+
+def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) -> Location:
+    """Find heart, aorta and coronary arteries.
+
+    Parameters
+    ----------
+    scan : Scan
+        A chest or cardiac CT, with or without contrast agent.
+    atlases : sequence of Atlas
+        All of one registration; none is fine, only boxes are found then.
+    threads : int or None
+        Atlases registered at a time; as many as there are processors when not given. The result does not depend on it.
+
+    Returns
+    -------
+    Location
+        Not trusted, with a remark, when something failed.
+    """
+    starts = {"lungs": find_heart_box(scan), "slices": find_heart_box_by_slices(scan)}
+    fallback = _fallback(starts)
+    boxes = [b.as_array() for b in starts.values() if b is not None]
+    if not atlases or not boxes:
+        return Location(fallback, starts, remark="no atlas was used" if boxes else "no heart between lungs was found")
+    settings = atlases[0].settings
+    box = _best_start(scan, boxes, atlases[0])
+    grid = region(scan, box, settings)
+    hu, known = resample(scan, grid, settings.window_hu)
+
+    def one(atlas: Atlas) -> Registration:
+        start = Affine.between(box, atlas.box_mm)
+        return register(hu, known, grid, atlas.hu, atlas.grid, start, settings, heart_mm=atlas.box_mm)
+
+    with ThreadPoolExecutor(threads or min(len(atlases), os.cpu_count() or 1)) as pool:
+        found = list(pool.map(one, atlases))
+    good = [(a, r) for a, r in zip(atlases, found, strict=True) if not r.failure]
+    if 2 * len(good) < len(atlases):
+        reason = next(r.failure for r in found if r.failure)
+        similarity = float(np.mean([r.similarity for r in found]))
+        return Location(fallback, starts, False, f"registration to the atlas failed: {reason}", similarity)
+    arteries = {label: np.stack([r.to_scan(a.centrelines[label]) for a, r in good]) for label in ARTERIES}
+    marks = {name: np.stack([r.to_scan(a.landmarks[name][None])[0] for a, r in good]) for name in LANDMARKS}
+    organs = _fuse(hu, grid, good)
+    location = Location(
+        box=fallback,
+        starts=starts,
+        similarity=float(np.mean([r.similarity for _, r in good])),
+        spread_mm=_spread(arteries),
+        grid=grid,
+        organs=organs,
+        registered=tuple(good),
+        arteries=arteries,
+        landmarks=marks,
+    )
+    own = box_of(organs[Organ.HEART], grid, scan)
+    remark = _doubt(location, own, scan)
+    return replace(location, box=fallback if remark or own is None else own, trusted=not remark, remark=remark)
+
+
+def region(scan: Scan, box_mm: NDArray[np.float64], settings: RegistrationSettings) -> Grid:
+    """Grid of the part of a scan that is registered, around a (2, 3) heart box [mm]."""
+    low = np.maximum(box_mm[0] - settings.below_mm, 0)
+    high = np.minimum(box_mm[1] + settings.above_mm, extent_mm(scan))
+    return Grid.cover(low, np.maximum(high, low + 2 * settings.step_mm), settings.step_mm)
+
+
+def box_of(share: F32, grid: Grid, scan: Scan) -> HeartBox | None:
+    """Box around where a share is at least a half, its faces between voxels; None when that is nowhere.
+
+    Where it reaches the end of the scan, the box ends with the scan's last voxel.
+    """
+    spacing, extent = np.asarray(scan.geometry.spacing), extent_mm(scan)
+    faces = np.zeros((2, 3))
+    parts, count = ndimage.label(share >= 0.5)
+    if count > 1:
+        largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+        share = np.where(largest | (parts == 0), share, np.float32(0))
+    for axis in range(3):
+        flat = np.moveaxis(share, axis, 0).reshape(share.shape[axis], -1)
+        profile = np.partition(flat, -FACE_VOXELS, axis=1)[:, -FACE_VOXELS]
+        hit = np.flatnonzero(profile >= 0.5)
+        if len(hit) == 0:
+            return None
+        first, last = int(hit[0]), int(hit[-1])
+        low, high = grid.lower_mm[axis], grid.step_mm
+        faces[0, axis] = low + high * (first - _past(profile[first], profile[first - 1] if first else None))
+        faces[1, axis] = low + high * (
+            last + _past(profile[last], profile[last + 1] if last + 1 < len(profile) else None)
+        )
+        if first == 0 and grid.lower_mm[axis] <= 0:
+            faces[0, axis] = -spacing[axis] / 2
+        if last == len(profile) - 1 and grid.upper_mm[axis] >= extent[axis] - grid.step_mm / 2:
+            faces[1, axis] = extent[axis] + spacing[axis] / 2
+    (z0, y0, x0), (z1, y1, x1) = faces.tolist()
+    return HeartBox((z0, y0, x0), (z1, y1, x1))
+
+
+def _past(inside: float, outside: float | None) -> float:
+    """How far past the last voxel inside the half lies, in voxels."""
+    return 0.5 if outside is None else float((inside - 0.5) / max(inside - outside, 1e-6))
+
+
+def _fallback(starts: Mapping[str, HeartBox | None]) -> HeartBox | None:
+    """The box that is trusted, that of slices first; else any."""
+    ranked = [b for b in (starts["slices"], starts["lungs"]) if b is not None]
+    return next((b for b in ranked if b.trusted), ranked[0] if ranked else None)
+
+
+def _best_start(scan: Scan, boxes: list[NDArray[np.float64]], atlas: Atlas) -> NDArray[np.float64]:
+    """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3)."""
+    settings = replace(atlas.settings, affine_shrink=atlas.settings.affine_shrink[:1])
+    ranked = []
+    for box in boxes:
+        grid = region(scan, box, settings)
+        hu, known = resample(scan, grid, settings.window_hu)
+        affine = fit_affine(hu, known, grid, atlas.hu, atlas.grid, Affine.between(box, atlas.box_mm), settings)
+        plain = Registration(affine, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
+        ranked.append(
+            (similarity_of(plain, hu, known, atlas.hu, atlas.grid, atlas.box_mm), _back(affine, atlas.box_mm))
+        )
+    return max(ranked, key=lambda r: r[0])[1]
+
+
+def _back(affine: Affine, box_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take the middles of a box's faces to the scan: a (2, 3) box again, not grown by a rotation."""
+    middle = box_mm.mean(axis=0)
+    out = np.zeros((2, 3))
+    for end in range(2):
+        for axis in range(3):
+            face = middle.copy()
+            face[axis] = box_mm[end, axis]
+            out[end, axis] = affine.inverse(face[None])[0, axis]
+    return np.sort(out, axis=0)
+
+
+def _fuse(hu: F32, grid: Grid, good: list[tuple[Atlas, Registration]]) -> dict[Organ, F32]:
+    """Votes of the atlases for each organ, weighed where an atlas resembles the scan."""
+    points = grid.points()
+    total = np.zeros(grid.shape, dtype=np.float32)
+    votes = {organ: np.zeros(grid.shape, dtype=np.float32) for organ in FUSED}
+    for atlas, registration in good:
+        at = registration.to_atlas(points)
+        difference = atlas.grid.sample(atlas.hu, at).reshape(grid.shape) - hu
+        weight = 1 / (ndimage.gaussian_filter(difference**2, WEIGHT_SIGMA) + np.float32(WEIGHT_HU2))
+        total += weight
+        for organ, vote in votes.items():
+            mask = (atlas.organs == organ).astype(np.float32)
+            vote += weight * atlas.grid.sample(mask, at, 0.0).reshape(grid.shape)
+    return {organ: vote / total for organ, vote in votes.items()}
+
+
+def _spread(arteries: Mapping[Label, NDArray[np.float64]]) -> float:
+    lines = np.concatenate(list(arteries.values()), axis=1)
+    return float(np.sqrt(((lines - lines.mean(axis=0)) ** 2).sum(axis=2).mean()))
+
+
+def _doubt(location: Location, own: HeartBox | None, scan: Scan) -> str:
+    """What speaks against the atlases; empty when nothing does."""
+    if own is None:
+        return "the atlases do not agree where the heart is"
+    if location.spread_mm > MOST_SPREAD_MM:
+        return f"the atlases' arteries lie {location.spread_mm:.0f} mm apart"
+    whole = np.mean([r.affine.inverse(a.box_mm) for a, r in location.registered], axis=0)
+    inside = np.minimum(whole[1], extent_mm(scan)) - np.maximum(whole[0], 0)
+    share = float(np.prod(np.clip(inside / (whole[1] - whole[0]), 0, 1)))
+    if share < LEAST_INSIDE:
+        return f"only {share:.0%} of the heart lies in the scan"
+    middle = own.as_array().mean(axis=0)
+    for name, box in location.starts.items():
+        if box is not None and box.trusted:
+            away = float(np.linalg.norm(box.as_array().mean(axis=0) - middle))
+            if away > FAR_MM:
+                return f"the heart by {name} lies {away:.0f} mm from that of the atlases"
+    return ""

@@ -1,0 +1,118 @@
+"""What is measured about the place of points of a scan, for features to be made of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from calcscore_features.place import ARTERIES as ARTERY_ORDER
+from calcscore_features.place import Place
+from calcscore_ml.anatomy import AORTA, Label, Organ
+from calcscore_ml.heart.atlas import SHARES
+from calcscore_ml.heart.body import body_mask
+from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
+from calcscore_ml.heart.locate import Location
+from calcscore_ml.heart.roi import LUNG_BELOW_HU, lung_mask
+from calcscore_ml.heart.surfaces import Surface
+from calcscore_ml.scan import OUTSIDE_HU, Scan
+
+STEP_MM = 4.0
+"""Voxel size of the coarse copy in which lungs, body and tissues are seen [mm]."""
+
+NEAR_MM = 10.0
+"""Tissues are counted this far around a point [mm]."""
+
+TISSUE_HU = {"fat": (-150.0, -30.0), "lung": (-2000.0, -500.0), "bone": (200.0, 5000.0)}
+"""HU of the tissues counted, lower end included; as in the features of the neighbourhood, whose bone is denser than
+calcium."""
+
+DENSE = 8
+"""Points a centreline is refined to between two of its own."""
+
+
+def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place:
+    """Measure the place of points: distances to organs and arteries, tissues around, and what atlases know.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan.
+    location : Location
+        Of this scan. Atlases that are not trusted are not used.
+    points_mm : (L, 3) array-like
+        (z, y, x) index x spacing [mm], usually centroids of lesions.
+
+    Returns
+    -------
+    Place
+        Over L points, and as many atlases as could be trusted.
+    """
+    points = np.asarray(points_mm, dtype=np.float64).reshape(-1, 3)
+    grid = Grid.cover(np.zeros(3), extent_mm(scan), STEP_MM)
+    hu, known = resample(scan, grid, (float(OUTSIDE_HU), 3071.0))
+    step = np.full(3, STEP_MM)
+    lung = lung_mask(np.where(known, hu, np.float32(OUTSIDE_HU)), step)
+    airy = np.clip(hu / np.float32(2 * LUNG_BELOW_HU), 0, 1) * ndimage.binary_dilation(lung)
+    surfaces = {
+        "lung": Surface.of(airy.astype(np.float32), grid),
+        "body": Surface.of(body_mask(hu, step).astype(np.float32), grid),
+    }
+    if not location.trusted:
+        return Place(
+            surface_mm={name: s.distance(points) for name, s in surfaces.items()}, tissue=_tissues(hu, grid, points)
+        )
+    assert location.grid is not None
+    votes = location.organs
+    masks = {
+        "heart": votes[Organ.HEART],
+        "aorta": np.sum([votes[o] for o in AORTA], axis=0),
+        "spine": votes[Organ.SPINE],
+        "sternum": votes[Organ.STERNUM],
+    }
+    surfaces |= {name: Surface.of(mask, location.grid) for name, mask in masks.items()}
+    near, along, spread = _arteries(location, points)
+    at = [(atlas, registration.to_atlas(points)) for atlas, registration in location.registered]
+    labels = [Label[name.upper()] for name in ARTERY_ORDER]
+    return Place(
+        surface_mm={name: s.distance(points) for name, s in surfaces.items()},
+        tissue=_tissues(hu, grid, points),
+        atlas_mm=np.stack([p - atlas.landmarks["aortic root"] for atlas, p in at]),
+        landmark_mm={name.replace(" ", "_"): points - m.mean(axis=0) for name, m in location.landmarks.items()},
+        artery_mm=near,
+        artery_along=along,
+        artery_spread_mm=spread,
+        artery_probability=np.stack(
+            [np.stack([a.grid.sample(a.artery[n], p, 0.0) for n in labels], axis=1) for a, p in at]
+        ).astype(np.float64),
+        calcium_probability=np.stack([a.grid.sample(a.calcium, p, 0.0) for a, p in at]).astype(np.float64),
+    )
+
+
+def _arteries(
+    location: Location, points: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Distance to each centreline by each atlas, the share of its length there, and its spread: three (A, L, 4)."""
+    count = len(location.registered)
+    near, along, spread = np.zeros((3, count, len(points), len(ARTERY_ORDER)))
+    shares = np.linspace(0, 1, DENSE * (SHARES - 1) + 1)
+    own = np.linspace(0, 1, SHARES)
+    for k, name in enumerate(ARTERY_ORDER):
+        label = Label[name.upper()]
+        for a, (atlas, _) in enumerate(location.registered):
+            line = location.arteries[label][a]
+            fine = np.stack([np.interp(shares, own, line[:, i]) for i in range(3)], axis=1)
+            near[a, :, k], index = cKDTree(fine).query(points)
+            along[a, :, k] = shares[index]
+            spread[a, :, k] = np.interp(shares[index], own, atlas.spread_mm[label])
+    return near, along, spread
+
+
+def _tissues(hu: F32, grid: Grid, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Shares of tissues in a ball around each point."""
+    reach = int(NEAR_MM // grid.step_mm)
+    ball = np.argwhere(np.ones((2 * reach + 1,) * 3)) - reach
+    ball = ball[np.linalg.norm(ball * grid.step_mm, axis=1) <= NEAR_MM] * grid.step_mm
+    around = grid.sample(hu, (points[:, None] + ball).reshape(-1, 3)).reshape(len(points), len(ball))
+    return {name: ((around >= low) & (around < high)).mean(axis=1) for name, (low, high) in TISSUE_HU.items()}
