@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
+from calcscore_ml.heart.aorta import refine_aorta
 from calcscore_ml.heart.atlas import LANDMARKS, Atlas
 from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
 from calcscore_ml.heart.registration import (
@@ -139,7 +140,7 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
         return Location(fallback, starts, False, f"registration to the atlas failed: {reason}", similarity)
     arteries = {label: np.stack([r.to_scan(a.centrelines[label]) for a, r in good]) for label in ARTERIES}
     marks = {name: np.stack([r.to_scan(a.landmarks[name][None])[0] for a, r in good]) for name in LANDMARKS}
-    organs = _fuse(hu, grid, good)
+    organs = refine_aorta(hu, grid, _fuse(hu, grid, good))
     location = Location(
         box=fallback,
         starts=starts,
