@@ -1,8 +1,8 @@
 """Candidate lesions: connected components at or above a threshold.
 
-A lesion that touches bone is one component with it; nothing is split here. The label volume is made once by a labelling
-library, read once, and kept as a list of voxels grouped by lesion: no step downstream ever asks for a mask the size of
-the scan.
+A lesion that touches bone is one component with it, but for the wall of the aorta: where a component reaches from the
+aorta into the spine, it is split at the aorta's boundary (Isgum 2010). The label volume is made by a labelling library,
+read once, and kept as a list of voxels grouped by lesion: no step downstream ever asks for a mask the size of the scan.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from calcscore_ml.anatomy import AORTA, Organ
 from calcscore_ml.errors import RecipeError
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.heart.locate import Location
 from calcscore_ml.scan import Scan
 
 THRESHOLD_HU = 130
@@ -25,6 +27,14 @@ KVP_THRESHOLD_HU: dict[int, int] = {70: 207, 80: 177, 100: 145, 120: 130, 135: 1
 """Threshold by tube voltage [kV -> HU], as coded in CalciumScoring.jl 0.5 after Grani 2018 (EHJ-CVI 19:1362).
 
 The 135 kV row is probably that program's own. Other voltages are refused rather than interpolated."""
+
+
+AORTA_SHARE = 0.35
+"""Of the atlases' votes: with at least this a voxel is in the aorta or its wall; our choice, a millimetre outside the
+boundary at a half."""
+
+SPINE_SHARE = 0.5
+"""Of the atlases' votes: with at least this a voxel is in the spine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +112,7 @@ def find_candidates(
     connectivity: Literal[6, 18, 26] = 26,
     min_volume_mm3: float = 0.0,
     max_volume_mm3: float = np.inf,
+    location: Location | None = None,
 ) -> Candidates:
     """Find the connected components at or above a threshold.
 
@@ -115,6 +126,8 @@ def find_candidates(
         Voxels are neighbours by face, by face or edge, or by face, edge or corner.
     min_volume_mm3, max_volume_mm3 : float
         Components smaller or larger are counted and left out [mm3].
+    location : Location or None
+        Where aorta and spine lie. Components that reach from one into the other are split, unless it is not trusted.
 
     Returns
     -------
@@ -133,6 +146,13 @@ def find_candidates(
     components = cc3d.connected_components(mask, connectivity=connectivity, binary_image=True)
     where = np.flatnonzero(mask)
     component = components.reshape(-1)[where].astype(np.int64)
+    if location is not None and location.trusted:
+        inner = _inside_aorta(scan, where, component, location)
+        if inner.any():
+            parts = mask.astype(np.uint8)
+            parts.reshape(-1)[where[inner]] = 2
+            components = cc3d.connected_components(parts, connectivity=connectivity)
+            component = components.reshape(-1)[where].astype(np.int64)
     del components, mask
 
     sizes = np.bincount(component)
@@ -178,3 +198,20 @@ def threshold_for_kvp(kvp: float | None) -> int:
             f"a threshold by tube voltage needs one of {known} kV, got {kvp}; give threshold_hu as a number"
         )
     return KVP_THRESHOLD_HU[round(kvp)]
+
+
+def _inside_aorta(
+    scan: Scan, where: NDArray[np.intp], component: NDArray[np.int64], location: Location
+) -> NDArray[np.bool_]:
+    """Which bright voxels lie in the aorta, of the components that reach from it into the spine."""
+    assert location.grid is not None
+    at = np.stack(np.unravel_index(where, scan.hu.shape), axis=1) * np.asarray(scan.geometry.spacing)
+    near = ((at >= location.grid.lower_mm) & (at <= location.grid.upper_mm)).all(axis=1)
+    inner, spine = np.zeros((2, len(where)), dtype=bool)
+    aorta = np.stack([location.organs[o] for o in AORTA]).sum(axis=0)
+    inner[near] = location.grid.sample(aorta, at[near], 0.0) >= AORTA_SHARE
+    spine[near] = location.grid.sample(location.organs[Organ.SPINE], at[near], 0.0) >= SPINE_SHARE
+    count = int(component.max(initial=0)) + 1
+    both = np.bincount(component[inner], minlength=count).astype(bool)
+    both &= np.bincount(component[spine], minlength=count).astype(bool)
+    return np.asarray(inner & both[component])

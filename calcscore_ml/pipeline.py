@@ -116,6 +116,7 @@ def describe_scan(scan: Scan, recipe: Recipe) -> Described:
             connectivity=section.connectivity,
             min_volume_mm3=section.min_volume_mm3,
             max_volume_mm3=section.max_volume_mm3,
+            location=location if section.split_at_aorta else None,
         )
     with _timed(seconds, "place"):
         centroids_mm = candidates.centroids() * np.asarray(scan.geometry.spacing)

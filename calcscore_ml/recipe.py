@@ -30,6 +30,7 @@ class CandidateSection(Section):
     connectivity: Literal[6, 18, 26] = 26
     min_volume_mm3: Annotated[float, Field(ge=0)] = 1.5
     max_volume_mm3: Positive = 5000.0
+    split_at_aorta: bool = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
