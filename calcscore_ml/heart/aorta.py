@@ -13,8 +13,11 @@ from scipy import ndimage
 from calcscore_ml.anatomy import Organ
 from calcscore_ml.heart.grid import F32, Grid
 
-SEARCH_MM = 4.0
+SEARCH_MM = 10.0
 """How far a circle's centre may lie from the proposed one [mm]."""
+
+COARSE_MM = 2.0
+"""Step of the search for a path of circles; around it the search is finer [mm]."""
 
 GROW_MM = (-2.0, 3.0)
 """How much smaller or larger than proposed its radius may be [mm]."""
@@ -34,8 +37,14 @@ ANGLES = 32
 RIM_HU = (-20.0, 120.0)
 """A difference across the rim counts within these: what touches the aorta neither helps nor harms [HU]; our choice."""
 
-AWAY_HU_PER_MM2 = 0.6
+AWAY_HU_PER_MM2 = 0.2
 """Price of leaving the proposed circle [HU/mm2]; our choice."""
+
+JUMP_HU_PER_MM2 = 1.0
+"""Price of moving from slice to slice [HU/mm2]; our choice."""
+
+SOFT_HU = 2.0
+"""Circles whose rims differ by this from the best one count still [HU]; our choice."""
 
 SMOOTH_SLICES = 1.0
 """Standard deviation of the Gaussian over slices that smooths the circles [voxels]."""
@@ -104,28 +113,64 @@ def draw(circles: NDArray[np.float64], grid: Grid) -> F32:
 
 
 def _search(hu: F32, grid: Grid, circles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Best circle of each slice, smoothed over neighbouring slices."""
-    steps = np.arange(-SEARCH_MM, SEARCH_MM + STEP_MM / 2, STEP_MM)
+    """Best circle of each slice: a path of circles through the slices, then a finer look around each."""
+    steps = np.arange(-SEARCH_MM, SEARCH_MM + COARSE_MM / 2, COARSE_MM)
     grow = np.arange(GROW_MM[0], GROW_MM[1] + STEP_MM / 2, STEP_MM)
     dy, dx, dr = (v.ravel() for v in np.meshgrid(steps, steps, grow, indexing="ij"))
-    away = AWAY_HU_PER_MM2 * (dy**2 + dx**2 + dr**2)
-    angle = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
+    places = len(steps) ** 2
+    gain = np.stack([_rim(hu, grid, circle, dy, dx, dr) for circle in circles])
+    gain -= AWAY_HU_PER_MM2 * (dy**2 + dx**2 + dr**2)
+    gain = gain.reshape(len(circles), places, len(grow))
+    path = _best_path(gain.max(axis=2), np.stack([dy, dx], axis=1)[:: len(grow)])
+    size = gain[np.arange(len(circles)), path].argmax(axis=1)
     found = circles.copy()
-    for row, (z, cy, cx, radius) in enumerate(circles):
-        score = -away
-        rims = []
-        for reach in (-IN_MM, OUT_MM):
-            r = radius + dr + reach
-            y = (cy + dy)[:, None] + r[:, None] * np.sin(angle)
-            x = (cx + dx)[:, None] + r[:, None] * np.cos(angle)
-            at = np.stack([(y - grid.lower_mm[1]) / grid.step_mm, (x - grid.lower_mm[2]) / grid.step_mm])
-            rims.append(ndimage.map_coordinates(hu[int(z)], at, np.float32, order=1, mode="nearest"))
-        score = score + np.clip(rims[0] - rims[1], *RIM_HU).mean(axis=1)
+    found[:, 1] += dy[:: len(grow)][path]
+    found[:, 2] += dx[:: len(grow)][path]
+    found[:, 3] += grow[size]
+    fine = np.arange(-COARSE_MM, COARSE_MM + STEP_MM / 2, STEP_MM)
+    dy, dx, dr = (v.ravel() for v in np.meshgrid(fine, fine, fine, indexing="ij"))
+    for row, circle in enumerate(found.copy()):
+        score = _rim(hu, grid, circle, dy, dx, dr)
         # A mean over the good circles is steadier than the best one.
-        weight = np.exp((score - score.max()) / 2.0)
+        weight = np.exp((score - score.max()) / SOFT_HU)
         weight /= weight.sum()
-        found[row, 1:] = cy + weight @ dy, cx + weight @ dx, radius + weight @ dr
+        found[row, 1:] += weight @ dy, weight @ dx, weight @ dr
     for column in (1, 2, 3):
         moved = found[:, column] - circles[:, column]
         found[:, column] = circles[:, column] + ndimage.gaussian_filter1d(moved, SMOOTH_SLICES, mode="nearest")
     return found
+
+
+def _rim(
+    hu: F32,
+    grid: Grid,
+    circle: NDArray[np.float64],
+    dy: NDArray[np.float64],
+    dx: NDArray[np.float64],
+    dr: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Mean difference across the rim of a circle moved by (dy, dx) and grown by dr [HU]."""
+    z, cy, cx, radius = circle
+    angle = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
+    rims = []
+    for reach in (-IN_MM, OUT_MM):
+        r = np.maximum(radius + dr + reach, 1.0)
+        y = (cy + dy)[:, None] + r[:, None] * np.sin(angle)
+        x = (cx + dx)[:, None] + r[:, None] * np.cos(angle)
+        at = np.stack([(y - grid.lower_mm[1]) / grid.step_mm, (x - grid.lower_mm[2]) / grid.step_mm])
+        rims.append(ndimage.map_coordinates(hu[int(z)], at, np.float32, order=1, mode="nearest"))
+    return np.asarray(np.clip(rims[0] - rims[1], *RIM_HU).mean(axis=1), dtype=np.float64)
+
+
+def _best_path(gain: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[np.intp]:
+    """State of each slice on the path with the largest sum of gains less jumps between slices (Viterbi)."""
+    jump = JUMP_HU_PER_MM2 * ((offsets[:, None] - offsets[None]) ** 2).sum(axis=2)
+    total, came = gain[0], []
+    for row in gain[1:]:
+        every = total[None] - jump
+        came.append(every.argmax(axis=1))
+        total = every.max(axis=1) + row
+    path = [int(total.argmax())]
+    for back in reversed(came):
+        path.append(int(back[path[-1]]))
+    return np.array(path[::-1], dtype=np.intp)

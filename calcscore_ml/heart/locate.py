@@ -14,6 +14,7 @@ from scipy import ndimage
 from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
 from calcscore_ml.heart.aorta import refine_aorta
 from calcscore_ml.heart.atlas import LANDMARKS, Atlas
+from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
 from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
 from calcscore_ml.heart.registration import (
     Affine,
@@ -141,6 +142,7 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
     arteries = {label: np.stack([r.to_scan(a.centrelines[label]) for a, r in good]) for label in ARTERIES}
     marks = {name: np.stack([r.to_scan(a.landmarks[name][None])[0] for a, r in good]) for name in LANDMARKS}
     organs = refine_aorta(hu, grid, _fuse(hu, grid, good))
+    organs[Organ.HEART] = trim_heart(organs[Organ.HEART], grid, floor_mm(scan, starts))
     location = Location(
         box=fallback,
         starts=starts,
@@ -171,10 +173,6 @@ def box_of(share: F32, grid: Grid, scan: Scan) -> HeartBox | None:
     """
     spacing, extent = np.asarray(scan.geometry.spacing), extent_mm(scan)
     faces = np.zeros((2, 3))
-    parts, count = ndimage.label(share >= 0.5)
-    if count > 1:
-        largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-        share = np.where(largest | (parts == 0), share, np.float32(0))
     for axis in range(3):
         flat = np.moveaxis(share, axis, 0).reshape(share.shape[axis], -1)
         profile = np.partition(flat, -FACE_VOXELS, axis=1)[:, -FACE_VOXELS]

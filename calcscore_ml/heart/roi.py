@@ -82,6 +82,8 @@ class HeartBox:
         What was missing when it is not trusted.
     quality : float
         How clearly the box stands out, in [0, 1]; one where the method does not say.
+    on_liver : bool
+        Whether the dome of the liver tells its lower face.
     """
 
     lower_mm: tuple[float, float, float]
@@ -89,6 +91,7 @@ class HeartBox:
     trusted: bool = True
     remark: str = ""
     quality: float = 1.0
+    on_liver: bool = False
 
     def as_array(self) -> NDArray[np.float64]:
         """Return the corners as a (2, 3) array [mm]."""
@@ -145,7 +148,7 @@ def find_heart_box(scan: Scan) -> HeartBox | None:
     half_voxel = np.asarray(scan.geometry.spacing) / 2
     z0, y0, x0 = (float(v) for v in low - half_voxel)
     z1, y1, x1 = (float(v) for v in high - half_voxel)
-    return HeartBox((z0, y0, x0), (z1, y1, x1), not missing, "; ".join(missing))
+    return HeartBox((z0, y0, x0), (z1, y1, x1), not missing, "; ".join(missing), on_liver=on_liver)
 
 
 def coarse_copy(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
