@@ -39,7 +39,7 @@ def one(path: str) -> dict[str, float]:
     read = time.perf_counter()
     scored = score_scan(scan, bundle, recipe, scan_id="benchmark")
     decided = time.perf_counter()
-    report = scan_report(scored.result, scan, scored.candidates, scored.calcium)
+    report = scan_report(scored.result, scan, scored.candidates, scored.calcium, scored.location)
     with tempfile.TemporaryDirectory() as folder:
         write_text(Path(folder) / "report.html", report)
     end = time.perf_counter()

@@ -86,7 +86,7 @@ def test_a_scan_without_candidates_scores_zero(bundle, recipe, tmp_path):
     scored = score_scan(scan, bundle, recipe, scan_id="water")
     assert scored.result.score.total.agatston == 0
     assert scored.result.headline == "0"
-    assert "No candidate" in scan_report(scored.result, scan, scored.candidates, scored.calcium)
+    assert "No candidate" in scan_report(scored.result, scan, scored.candidates, scored.calcium, scored.location)
 
 
 def read_scan_like(hu):
@@ -108,7 +108,7 @@ def test_an_observers_labels_score_without_a_model(calcified, recipe):
 
 def test_a_stored_result_can_be_read_and_scored_again(calcified, scored, tmp_path):
     """Reading gives what was written, and its voxels give the same score by the same rule."""
-    report = scan_report(scored.result, calcified[0], scored.candidates, scored.calcium)
+    report = scan_report(scored.result, calcified[0], scored.candidates, scored.calcium, scored.location)
     folder = write_result(tmp_path / "case", scored.result, scored.calcium, report)
     result, calcium = read_result(folder)
     assert to_json(result) == to_json(scored.result)
@@ -125,7 +125,7 @@ def test_a_stored_result_can_be_read_and_scored_again(calcified, scored, tmp_pat
 def test_the_report_is_one_page_that_asks_nobody(calcified, scored):
     """No script, nothing fetched, the disclaimer twice, and names escaped."""
     result = replace(scored.result, scan_id="<script>alert(1)</script>")
-    page = scan_report(result, calcified[0], scored.candidates, scored.calcium)
+    page = scan_report(result, calcified[0], scored.candidates, scored.calcium, scored.location)
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert page.count(INTENDED_USE) == 2

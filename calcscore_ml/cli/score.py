@@ -143,7 +143,7 @@ def _score_one(task: Task, options: Options) -> dict[str, Any]:
     else:
         scored = score_scan(scan, bundle, recipe, scan_id=scan_id, calibration=calibration)
     result = scored.result
-    report = scan_report(result, scan, scored.candidates, scored.calcium)
+    report = scan_report(result, scan, scored.candidates, scored.calcium, scored.location)
     folder = write_result(options.output / scan_id, result, scored.calcium, report, overwrite=options.overwrite)
     return {
         "scan_id": scan_id,

@@ -7,8 +7,10 @@ from functools import cache
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from calcscore_ml.anatomy import ARTERIES, TITLES
+from calcscore_ml.anatomy import ARTERIES, TITLES, Label
 from calcscore_ml.candidates import Candidates
+from calcscore_ml.heart.locate import Location
+from calcscore_ml.reports.location_pictures import BOX_COLOUR, HEART_COLOUR, START_COLOURS, location_picture
 from calcscore_ml.reports.pictures import COLOURS, contact_sheets, embed, lesion_pictures, overview
 from calcscore_ml.result import ScanResult, counted
 from calcscore_ml.scan import Scan
@@ -19,7 +21,7 @@ MOST_PICTURES = 400
 """Lesions drawn one by one; the rest of a very calcified or very noisy scan stays on the contact sheets."""
 
 
-def scan_report(result: ScanResult, scan: Scan, candidates: Candidates, calcium: Calcium) -> str:
+def scan_report(result: ScanResult, scan: Scan, candidates: Candidates, calcium: Calcium, location: Location) -> str:
     """Write the report of a scored scan.
 
     Parameters
@@ -32,6 +34,8 @@ def scan_report(result: ScanResult, scan: Scan, candidates: Candidates, calcium:
         Every candidate, for the contact sheets.
     calcium : Calcium
         Voxels of the listed lesions.
+    location : Location
+        Where heart, aorta and arteries lie, to be drawn.
 
     Returns
     -------
@@ -60,10 +64,19 @@ def scan_report(result: ScanResult, scan: Scan, candidates: Candidates, calcium:
         result=result,
         cards=cards,
         overview=embed(overview(scan, counted(result, calcium), result.heart_box)),
+        location_picture=embed(location_picture(scan, location)),
+        location_palette=_location_palette(location),
         sheets=[(embed(picture), count) for picture, count in contact_sheets(scan, candidates, rest)],
         rest=len(rest),
         palette=[(TITLES[label], COLOURS[label]) for label in (*ARTERIES, *OUTSIDE_CORONARIES)],
     )
+
+
+def _location_palette(location: Location) -> list[tuple[str, str]]:
+    if not location.trusted:
+        return [(f"heart box by {k}", START_COLOURS[k]) for k, box in location.starts.items() if box is not None]
+    lines = [(TITLES[label], COLOURS[label]) for label in (Label.AORTA, *ARTERIES)]
+    return [("heart", HEART_COLOUR), ("heart box", BOX_COLOUR), *lines]
 
 
 @cache
