@@ -117,6 +117,22 @@ def test_outlines_are_where_half_the_votes_are():
     assert nearness(sheet(), view, number, aorta, COLOURS[Label.AORTA]) > 0.3
 
 
+def test_outlines_reach_the_last_slice():
+    """A slice above the grid's last centre, but within its voxels, has its outlines: that of the aorta here."""
+    location = located()
+    assert location.grid.upper_mm[0] == 116
+    ends = replace(
+        location,
+        organs=location.organs
+        | {AORTA[1]: location.organs[AORTA[2]], AORTA[2]: np.zeros(location.grid.shape, np.float32)},
+    )
+    ends.organs[AORTA[1]][:-1] = 0
+    number, view = next((k, v) for k, (n, v) in enumerate(views_of(GREY, ends)) if n.endswith("highest found"))
+    assert view.at_mm == 117
+    picture = opened(location_picture(GREY, ends))
+    assert nearness(picture, view, number, [117, 155.0 - 9.5, 90.0], COLOURS[Label.AORTA]) > 0.3
+
+
 def test_lines_move_with_the_location():
     """What is found elsewhere is drawn elsewhere: the old place is empty."""
     moved = (0.0, 12.0, -18.0)

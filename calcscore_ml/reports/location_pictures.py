@@ -100,7 +100,9 @@ def views_of(scan: Scan, location: Location) -> list[tuple[str, View]]:
         arch = _height_of(location.organs[Organ.AORTIC_ARCH], location.grid, ostium)
         high[0] = max(high[0], arch + MARGIN_MM[1][0])
         levels = [(name, bottom + share * (ostium - bottom)) for name, share in BELOW_OSTIUM]
-        levels += [("left ostium", ostium), ("above the ostia", (ostium + arch) / 2), ("aortic arch", arch)]
+        levels += [("left ostium", ostium), ("above the ostia", (ostium + arch) / 2)]
+        # Where the arch is widest in the last plane, the scan ends below it.
+        levels += [("aortic arch" if arch < location.grid.upper_mm[0] else "highest found", arch)]
     side = max(high[1] - low[1], high[2] - low[2], (high[0] - low[0]) / 1.4)
     for axis in (1, 2):
         centre = (low[axis] + high[axis]) / 2
@@ -131,7 +133,7 @@ def _draw(scan: Scan, location: Location, view: View, name: str) -> Image.Image:
             _box(draw, view, location.box.as_array(), BOX_COLOUR)
         aorta = np.sum([location.organs[o] for o in AORTA], axis=0)
         for share, colour in ((location.organs[Organ.HEART], HEART_COLOUR), (aorta, COLOURS[Label.AORTA])):
-            values = location.grid.sample(share, view.points().reshape(-1, 3), 0.0)
+            values = location.grid.sample(share, _held(view.points().reshape(-1, 3), location.grid), 0.0)
             for contour in find_contours(values.reshape(picture.height, picture.width), 0.5):
                 draw.line(_flat(contour[:, ::-1] + 0.5), fill=colour, width=3, joint="curve")
         for label in reversed(ARTERIES):  # the short left main last, so that nothing covers it
@@ -148,6 +150,12 @@ def _draw(scan: Scan, location: Location, view: View, name: str) -> Image.Image:
     for place, words in (((5, 3), name), ((5, picture.height // 2), "R" if view.axis < 2 else "front")):
         text.text(place, words, fill="#ffffff", font=ImageFont.load_default(13), stroke_width=2, stroke_fill="#000000")
     return picture.convert("RGB")
+
+
+def _held(points: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+    """Move points in the outer half of a grid's border voxels to their centres, between which alone it interpolates."""
+    inside = np.clip(points, grid.lower_mm, grid.upper_mm)
+    return np.where(np.abs(points - inside) <= grid.step_mm / 2, inside, points)
 
 
 def _artery(draw: ImageDraw.ImageDraw, view: View, line: NDArray[np.float64], colour: str, width: int) -> None:
