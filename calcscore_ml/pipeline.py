@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from calcscore_ml.anatomy import TITLES, Label
+from calcscore_ml.anatomy import ARTERIES, TITLES, Label
 from calcscore_ml.candidates import Candidates, find_candidates
 from calcscore_ml.heart.atlas import read_atlases
 from calcscore_ml.heart.locate import Location, locate
@@ -24,7 +24,7 @@ from calcscore_ml.models.bundle import Bundle, predict
 from calcscore_ml.models.card import installed_versions
 from calcscore_ml.quality import Remark, blood_hu, remarks
 from calcscore_ml.recipe import Recipe
-from calcscore_ml.referral.decision import decide, most_probable_artery
+from calcscore_ml.referral.decision import arteries_by_map, decide, most_probable_artery
 from calcscore_ml.referral.policy import refer
 from calcscore_ml.referral.uncertainty import Uncertainty, measure
 from calcscore_ml.result import LesionResult, LocationSummary, PendingRange, Provenance, ScanResult
@@ -155,6 +155,9 @@ def score_scan(
     seconds, candidates = dict(described.seconds), described.candidates
     with _timed(seconds, "model"):
         probabilities, members = predict(bundle, described.table)
+        if recipe.decision.artery_by == "map":
+            maps = described.table[[f"{a.name.lower()}_probability" for a in ARTERIES]].to_numpy()
+            probabilities = arteries_by_map(probabilities, maps)
         uncertainty = measure(probabilities, members)
     labels = decide(probabilities, recipe.decision.coronary_threshold)
     accepted = most_probable_artery(probabilities)

@@ -93,9 +93,13 @@ class ModelSection(Section):
 
 
 class DecisionSection(Section):
-    """What counts before an expert has spoken; see `calcscore_ml.referral.decision.decide`."""
+    """What counts before an expert has spoken; see `calcscore_ml.referral.decision`.
+
+    `artery_by` says who names the artery of a coronary lesion: the ensemble, or the atlases' maps alone.
+    """
 
     coronary_threshold: Share = CORONARY_THRESHOLD
+    artery_by: Literal["ensemble", "map"] = "ensemble"
 
 
 class ScoreSection(Section):
@@ -138,6 +142,12 @@ class Recipe(Section):
     decision: DecisionSection = DecisionSection()
     referral: ReferralPolicy = ReferralPolicy()
     scores: ScoreSection = ScoreSection()
+
+    @model_validator(mode="after")
+    def _maps_are_there(self) -> Self:
+        if self.decision.artery_by == "map" and "arteries" not in self.features.families:
+            raise ValueError('decision.artery_by = "map" needs the family arteries in features.families')
+        return self
 
     def rule_for(self, kvp: float | None) -> AgatstonRule:
         """Return the Agatston rule, its weights adapted where the threshold is by tube voltage [kV]."""

@@ -42,6 +42,7 @@ def recipe():
     return parse_recipe(
         {
             "name": "small",
+            "location": {"atlases": ""},
             "features": {"families": ["size", "intensity", "location"], "gaussian_scales_mm": [2, 4]},
             "model": {"parameters": {}},
         },

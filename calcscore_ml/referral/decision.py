@@ -38,6 +38,35 @@ def decide(probabilities: NDArray[np.float64], coronary_threshold: float = CORON
     return np.where(coronary, most_probable_artery(probabilities), other).astype(np.intp)
 
 
+def arteries_by_map(probabilities: NDArray[np.float64], by_map: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Let maps of probability alone say which artery a coronary lesion lies in, as Shahzad 2013 does.
+
+    Whether a lesion is coronary stays with the ensemble; its arteries share that probability as the maps do.
+
+    Parameters
+    ----------
+    probabilities : (n, 8) array of float
+        Per `Label`.
+    by_map : (n, 4) array of float
+        Probability that each of `ARTERIES` passes at the lesion; where it is NaN or nowhere above 0, nothing changes.
+
+    Returns
+    -------
+    (n, 8) array of float
+        Per `Label`, each row with the same sum.
+
+    >>> arteries_by_map(np.array([[0.2, 0.5, 0.3, 0, 0, 0, 0, 0]]), np.array([[0, 0.1, 0.3, 0]])).round(2).tolist()
+    [[0.2, 0.2, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0]]
+    """
+    out = probabilities.copy()
+    total = by_map.sum(axis=1)
+    known = np.flatnonzero(np.isfinite(total) & (total > 0))
+    columns = np.array(ARTERIES)
+    coronary = probabilities[np.ix_(known, columns)].sum(axis=1)
+    out[np.ix_(known, columns)] = coronary[:, None] * by_map[known] / total[known, None]
+    return out
+
+
 def most_probable_artery(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the label of each lesion if it is coronary: the artery with the highest probability; ties go to LAD."""
     arteries = np.sort(np.array(ARTERIES, dtype=np.intp))
