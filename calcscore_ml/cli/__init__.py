@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from calcscore_ml.cli.atlas import atlas
 from calcscore_ml.cli.cohort import phantom
 from calcscore_ml.cli.explain import explain, rules
 from calcscore_ml.cli.info import info
@@ -27,6 +28,7 @@ app = typer.Typer(
 
 for function in (score, explain, rules, info, phantom, train, evaluate):
     app.command()(function)
+app.add_typer(atlas)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,7 @@ of `Organ`), ``artery_LM.nii.gz`` and so on and ``calcium.nii.gz`` (probabilitie
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
@@ -23,24 +24,43 @@ from calcscore_ml.anatomy import ARTERIES, Label, Organ
 from calcscore_ml.errors import RecipeError, ScanError
 from calcscore_ml.files import write_folder_beside, write_text
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.heart.atlas_files import (
+    CENTRELINE_COLUMNS,
+    FULL,
+    LANDMARKS,
+    MAPS,
+    SHARES,
+    numbers,
+    read_card,
+    read_centrelines,
+    read_map,
+    read_organs,
+    read_settings,
+    read_volume,
+)
 from calcscore_ml.heart.grid import F32, Grid
 from calcscore_ml.heart.registration import RegistrationSettings
-from calcscore_ml.io.labels import read_labels, write_labels
-from calcscore_ml.io.volumes import read_grid, write_grid
+from calcscore_ml.io.labels import write_labels
+from calcscore_ml.io.volumes import write_grid
 
-SHARES = 41
-"""Points of an artery's centreline in an atlas, at equal shares of its length."""
+__all__ = [
+    "CENTRELINE_COLUMNS",
+    "DEFAULT",
+    "FULL",
+    "LANDMARKS",
+    "MAPS",
+    "OUTSIDE_MM",
+    "SHARES",
+    "Atlas",
+    "atlas_folders",
+    "read_atlas",
+    "read_atlases",
+    "write_atlas",
+]
 
-LANDMARKS = ("left ostium", "right ostium", "fork", "apex", "crux", "aortic root")
-"""Places every atlas knows: where the left main and the RCA begin, where the left main forks, where LAD and RCA end,
-and the lowest part of the ascending aorta."""
-
-CENTRELINE_COLUMNS = ("artery", "share", "z_mm", "y_mm", "x_mm", "spread_mm")
-"""Columns of an atlas's centrelines: artery, share of its length from the origin, place in the atlas, and the RMS
-distance at which the patients' own arteries pass."""
-
-FULL = 255
-"""A probability of 1 in a map's file."""
+OUTSIDE_MM = 30.0
+"""A landmark, an artery or the heart box lies no farther outside the template than this: a scan may end within the
+heart. Farther off, the millimetres are another file's; our choice."""
 
 DEFAULT = "default"
 """Name of the atlases that come with the package, built from digital patients."""
@@ -92,9 +112,11 @@ class Atlas:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for array in (self.hu, self.calcium, *self.artery.values()):
+        for array in (self.hu, self.organs, self.calcium, self.box_mm):
             array.flags.writeable = False
-        self.organs.flags.writeable = False
+        for arrays in (self.artery, self.centrelines, self.spread_mm, self.landmarks):
+            for array in arrays.values():
+                array.flags.writeable = False
 
 
 def write_atlas(atlas: Atlas, folder: Path | str) -> Path:
@@ -103,14 +125,17 @@ def write_atlas(atlas: Atlas, folder: Path | str) -> Path:
     Raises
     ------
     ResultError
-        When the folder exists.
+        When the folder exists, or the disk does not take it.
+    ScanError
+        When the atlas is not one that can be read again.
     """
     folder = Path(folder)
+    _check(atlas, folder)
     geometry = Geometry(atlas.grid.shape, (atlas.grid.step_mm,) * 3)
     with write_folder_beside(folder) as beside:
         write_grid(np.rint(atlas.hu).astype(np.int16), geometry, beside / "template.nii.gz")
         write_labels(atlas.organs, geometry, beside / "organs.nii.gz", vocabulary=Organ)
-        for name, values in _maps(atlas.artery, atlas.calcium).items():
+        for name, values in _maps(atlas).items():
             write_grid(np.rint(values * FULL).astype(np.uint8), geometry, beside / f"{name}.nii.gz")
         table = pd.DataFrame(
             [
@@ -128,7 +153,7 @@ def write_atlas(atlas: Atlas, folder: Path | str) -> Path:
             "registration": asdict(atlas.settings),
             "provenance": dict(atlas.provenance),
         }
-        write_text(beside / "atlas.json", json.dumps(card, indent=2) + "\n")
+        write_text(beside / "atlas.json", json.dumps(card, indent=2, allow_nan=False) + "\n")
     return folder
 
 
@@ -141,33 +166,31 @@ def read_atlas(folder: Path | str) -> Atlas:
         When a file is missing or is not what an atlas needs; the message names it.
     """
     folder = Path(folder)
-    card = _read_card(folder / "atlas.json")
-    raw, geometry = read_grid(folder / "template.nii.gz")
-    if len(set(np.round(geometry.spacing, 4))) != 1:
-        raise ScanError(f"an atlas has cubic voxels, got {geometry.spacing} mm in {folder.name}; build it anew")
-    grid = Grid(np.zeros(3), float(geometry.spacing[0]), geometry.shape)
-    organs = read_labels(folder / "organs.nii.gz", geometry, Organ)
-    maps = {}
-    for name in _maps(dict.fromkeys(ARTERIES, organs), organs):
-        values, own = read_grid(folder / f"{name}.nii.gz")
-        if not own.matches(geometry):
-            raise ScanError(f"an atlas's maps share its template's grid, {name}.nii.gz of {folder.name} does not")
-        maps[name] = values.astype(np.float32) / np.float32(FULL)
-    lines, spread = _read_centrelines(folder / "centrelines.csv")
-    return Atlas(
+    card = read_card(folder / "atlas.json")
+    settings = read_settings(card["registration"], folder)
+    raw, geometry = read_volume(folder / "template.nii.gz")
+    if np.ptp(geometry.spacing) > 1e-4:
+        raise ScanError(
+            f"an atlas has cubic voxels, got {geometry.spacing} mm in template.nii.gz of {folder.name}; build it anew"
+        )
+    maps = {name: read_map(folder / f"{name}.nii.gz", geometry) for name in MAPS}
+    lines, spread = read_centrelines(folder / "centrelines.csv")
+    atlas = Atlas(
         name=str(card["name"]),
-        grid=grid,
+        grid=Grid(np.zeros(3), float(geometry.spacing[0]), geometry.shape),
         hu=raw.astype(np.float32),
-        organs=organs,
+        organs=read_organs(folder / "organs.nii.gz", geometry),
         artery={a: maps[f"artery_{a.name}"] for a in ARTERIES},
         calcium=maps["calcium"],
         centrelines=lines,
         spread_mm=spread,
-        landmarks={k: np.asarray(card["landmarks_mm"][k], dtype=np.float64) for k in LANDMARKS},
-        box_mm=np.asarray(card["box_mm"], dtype=np.float64),
-        settings=_read_settings(card["registration"], folder),
+        landmarks={k: numbers(card["landmarks_mm"][k], (3,), f"the landmark {k}", folder) for k in LANDMARKS},
+        box_mm=numbers(card["box_mm"], (2, 3), "box_mm", folder),
+        settings=settings,
         provenance=card["provenance"],
     )
+    _check(atlas, folder)
+    return atlas
 
 
 @lru_cache(maxsize=4)
@@ -184,52 +207,86 @@ def read_atlases(source: str = DEFAULT) -> tuple[Atlas, ...]:
     RecipeError
         When there is no atlas.
     ScanError
-        When an atlas is broken.
+        When an atlas is broken, or the atlases were built for different registrations.
+    """
+    folders = atlas_folders(source)
+    atlases = tuple(read_atlas(folder) for folder in folders)
+    for folder, atlas in zip(folders, atlases, strict=True):
+        strange = [
+            f.name
+            for f in fields(RegistrationSettings)
+            if getattr(atlas.settings, f.name) != getattr(atlases[0].settings, f.name)
+        ]
+        if strange:
+            raise ScanError(
+                f"atlases used together share their registration settings, got another {', '.join(strange)} in "
+                f"{folder.name} than in {folders[0].name}; build them in one run, or give them folders of their own"
+            )
+    return atlases
+
+
+def atlas_folders(source: str = DEFAULT) -> tuple[Path, ...]:
+    """Find the folders of the atlases `read_atlases` reads, in its order: numbers ascending, then names.
+
+    Raises
+    ------
+    RecipeError
+        When there is none.
     """
     home = Path(str(files("calcscore_ml.heart") / "default_atlas")) if source == DEFAULT else Path(source)
-    if (home / "atlas.json").is_file():
-        return (read_atlas(home),)
-    found = sorted(path.parent for path in home.glob("*/atlas.json"))
+    if _holds_atlas(home):
+        return (home,)
+    # Names with a dot are what a killed run left behind, half-written.
+    found = [path for path in home.glob("*/") if not path.name.startswith(".") and _holds_atlas(path)]
     if not found:
+        came = f"none in {source}" if source != DEFAULT else "none with this installation of calcscore-ml"
         raise RecipeError(
-            f"atlases must be folders with an atlas.json, got none in {source}; build them with calcscore atlas build"
+            f"atlases must be folders with an atlas.json, got {came}; build them with calcscore atlas build"
         )
-    return tuple(read_atlas(folder) for folder in found)
+    return tuple(sorted(found, key=lambda f: (int(f.name) if f.name.isdecimal() else math.inf, f.name)))
 
 
-def _maps(artery: Mapping[Label, NDArray[Any]], calcium: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    return {**{f"artery_{a.name}": artery[a] for a in ARTERIES}, "calcium": calcium}
+def _maps(atlas: Atlas) -> dict[str, F32]:
+    return dict(zip(MAPS, (*(atlas.artery[a] for a in ARTERIES), atlas.calcium), strict=True))
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"name", "box_mm", "landmarks_mm", "registration", "provenance"} - set(card)
-        missing |= set(LANDMARKS) - set(card.get("landmarks_mm", {}))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ScanError(f"an atlas needs a readable atlas.json, got {error} in {path.parent.name}") from error
-    if missing:
-        raise ScanError(f"an atlas.json must name {', '.join(sorted(missing))}, it does not in {path.parent.name}")
-    return dict(card)
+def _holds_atlas(folder: Path) -> bool:
+    """Whether any file of an atlas is there: one that lacks a file is broken, not absent."""
+    return any((folder / name).is_file() for name in ("atlas.json", "template.nii.gz", "centrelines.csv"))
 
 
-def _read_settings(content: dict[str, Any], folder: Path) -> RegistrationSettings:
-    known = {f.name for f in fields(RegistrationSettings)}
-    if set(content) != known:
-        strange = ", ".join(sorted(set(content) ^ known))
-        raise ScanError(f"registration settings of an atlas must be known and whole, see {strange} in {folder.name}")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-    return RegistrationSettings(**values)
+def _check(atlas: Atlas, folder: Path) -> None:
+    """Check what no single file can show; raise `ScanError`."""
+
+    def refuse(rule: str, file: str) -> ScanError:
+        return ScanError(f"{rule}; not so in {file} of {folder.name}; build it anew")
+
+    low, high = atlas.settings.window_hu
+    if abs(atlas.settings.step_mm - atlas.grid.step_mm) > 1e-4:
+        raise refuse(
+            f"an atlas's voxels are as large as its registration's step_mm {atlas.settings.step_mm:g}",
+            "template.nii.gz",
+        )
+    if not ((atlas.hu >= low - 0.5) & (atlas.hu <= high + 0.5)).all():
+        raise refuse(f"a template is clipped to its registration's window {low:g} to {high:g} HU", "template.nii.gz")
+    for organ in (Organ.HEART, Organ.ASCENDING_AORTA):
+        if not (atlas.organs == organ).any():
+            raise refuse(f"an atlas has a {organ.title}", "organs.nii.gz")
+    for name, values in _maps(atlas).items():
+        if not ((values >= 0) & (values <= 1 + 1e-6)).all():
+            raise refuse("probabilities lie between 0 and 1", f"{name}.nii.gz")
+    if not (atlas.box_mm[0] < atlas.box_mm[1]).all():
+        raise refuse("a heart box's lower ends come first", "atlas.json")
+    places = {"box_mm": atlas.box_mm, **{f"the landmark {k}": atlas.landmarks.get(k) for k in LANDMARKS}}
+    for name, place in places.items():
+        if place is None or not _within(place, atlas.grid):
+            raise refuse(f"{name} lies in the template, give or take {OUTSIDE_MM:g} mm", "atlas.json")
+    for artery in ARTERIES:
+        if not _within(atlas.centrelines[artery], atlas.grid):
+            raise refuse(f"the {artery.name} lies in the template, give or take {OUTSIDE_MM:g} mm", "centrelines.csv")
+        if not (atlas.spread_mm[artery] >= 0).all():
+            raise refuse("spread_mm is 0 or more", "centrelines.csv")
 
 
-def _read_centrelines(path: Path) -> tuple[dict[Label, NDArray[np.float64]], dict[Label, NDArray[np.float64]]]:
-    try:
-        table = pd.read_csv(path)
-        parts = {a: table[table["artery"] == a.name] for a in ARTERIES}
-        lines = {a: p[["z_mm", "y_mm", "x_mm"]].to_numpy(np.float64) for a, p in parts.items()}
-        spread = {a: p["spread_mm"].to_numpy(np.float64) for a, p in parts.items()}
-    except (OSError, ValueError, KeyError) as error:
-        raise ScanError(f"an atlas needs a readable centrelines.csv, got {error} in {path.parent.name}") from error
-    if any(len(line) != SHARES or not np.isfinite(line).all() for line in lines.values()):
-        raise ScanError(f"an atlas has {SHARES} points of each coronary artery, not so in {path.parent.name}")
-    return lines, spread
+def _within(points_mm: NDArray[np.float64], grid: Grid) -> bool:
+    return bool(((points_mm >= grid.lower_mm - OUTSIDE_MM) & (points_mm <= grid.upper_mm + OUTSIDE_MM)).all())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,12 +19,23 @@ from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
 from calcscore_ml.errors import CalcscoreError, ManifestError
 from calcscore_ml.heart.atlas import SHARES, Atlas
 from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
+from calcscore_ml.heart.labelled import TOLD, Labelled, lacking_error, organ_box, read_labelled
 from calcscore_ml.heart.registration import Affine, Registration, RegistrationSettings, register
-from calcscore_ml.io import read_scan
-from calcscore_ml.io.centrelines import read_centrelines
-from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import ManifestRow
-from calcscore_ml.scan import Scan
+
+__all__ = [
+    "ARTERY_MM",
+    "CALCIUM_MM",
+    "TEMPLATES",
+    "Labelled",
+    "build_atlases",
+    "choose_templates",
+    "organ_box",
+    "read_labelled",
+    "resample_line",
+]
+
+Value = TypeVar("Value")
 
 TEMPLATES = 5
 """Atlases built from a cohort unless told otherwise."""
@@ -35,41 +49,8 @@ ARTERY_MM = 3.0
 CALCIUM_MM = 5.0
 """The same for calcium, of which there is less."""
 
-CALCIUM_VOXELS = 400
-"""Voxels of an artery's calcium that are carried to the atlas, at most."""
-
-STEM = {Label.LM: "left main", Label.LAD: "LAD", Label.LCX: "LCX", Label.RCA: "RCA"}
-"""Name of the branch that is an artery's own centreline; without it, the artery's longest branch is."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """What is known of one scan of the cohort, (z, y, x) index x spacing [mm].
-
-    Parameters
-    ----------
-    row : ManifestRow
-        Where it comes from.
-    scan : Scan
-        The scan.
-    organs : array of uint8
-        `Organ` of every voxel.
-    branches : dict of Label to list of (n, 3) arrays
-        Centrelines, the artery's own first.
-    calcium_mm : dict of Label to (n, 3) array
-        Voxels of coronary calcium.
-    """
-
-    row: ManifestRow
-    scan: Scan
-    organs: NDArray[np.uint8]
-    branches: dict[Label, list[NDArray[np.float64]]]
-    calcium_mm: dict[Label, NDArray[np.float64]]
-
-    @property
-    def box_mm(self) -> NDArray[np.float64]:
-        """Box around the heart's label, (2, 3)."""
-        return organ_box(self.organs, np.asarray(self.scan.geometry.spacing))
+NOT_SAID = "not said"
+"""Source or licence of scans whose manifest does not give it, beside others that do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +59,7 @@ class _Carried:
 
     branches: dict[Label, list[NDArray[np.float64]]]
     calcium_mm: dict[Label, NDArray[np.float64]]
+    calcium_known: bool
 
 
 def build_atlases(
@@ -95,7 +77,7 @@ def build_atlases(
     ----------
     rows : sequence of ManifestRow
         Scans with label volumes of organs and centrelines; calcium labels where there are. One scan per patient is
-        used, the first.
+        used, the first by scan_id; the order of rows does not matter.
     templates : int
         How many atlases: scans of hearts as different as the cohort has them.
     settings : RegistrationSettings or None
@@ -105,91 +87,74 @@ def build_atlases(
     seed : int
         Of the choice of templates.
     on_scan : callable
-        Called after each scan.
+        Called once for each patient.
 
     Returns
     -------
     atlases : tuple of Atlas
+        Named by their number, from 1.
     failed : tuple of (str, str)
-        Scans left out, and why.
+        Scans left out of all atlases or of some, each once, and why.
 
     Raises
     ------
     ManifestError
-        When rows lack organs or centrelines, or fewer scans than templates could be used.
+        When rows lack organs or centrelines, fewer scans than templates could be used, or no atlas could be made.
     """
     chosen = settings or RegistrationSettings()
     rows = _one_per_patient(rows)
-    for row in rows:
-        if row.organs is None or row.centrelines is None:
-            raise ManifestError(
-                f"an atlas needs organs and centrelines of every scan, {row.scan_id} has none; add the columns organs "
-                "and centrelines to the manifest, or leave the scan out"
-            )
-    shapes = Parallel(n_jobs=workers)(delayed(_try)(_describe, row) for row in rows)
-    failed = [(r.scan_id, s) for r, s in zip(rows, shapes, strict=True) if isinstance(s, str)]
-    good = [(r, s) for r, s in zip(rows, shapes, strict=True) if not isinstance(s, str)]
-    if len(good) < max(1, templates):
-        raise ManifestError(f"{templates} templates need at least as many usable scans, got {len(good)}: {failed[:3]}")
-    picked = choose_templates(np.array([s for _, s in good]), templates, seed)
-    bases = [_template(read_labelled(good[i][0]), chosen) for i in picked]
-    carry = partial(_carry, bases=bases, settings=chosen)
-    parts: list[list[_Carried | str]] = []
-    for part in Parallel(n_jobs=workers, return_as="generator")(delayed(carry)(row) for row, _ in good):
-        parts.append(part)
+    lacking = [row for row in rows if row.organs is None or row.centrelines is None]
+    if lacking:
+        raise lacking_error(lacking)
+    if templates < 1:
+        raise ManifestError(f"an atlas has a template, got {templates} templates; ask for one or more")
+    failed: defaultdict[str, list[str]] = defaultdict(list)
+    good, shapes = [], []
+    for row, shape in zip(rows, Parallel(n_jobs=workers)(delayed(_try)(_describe, row) for row in rows), strict=True):
+        if isinstance(shape, str):
+            failed[row.scan_id].append(shape)
+            on_scan()
+        else:
+            good.append(row)
+            shapes.append(shape)
+    if len(good) < templates:
+        told = "".join(f"; {name}: {reasons[0]}" for name, reasons in list(failed.items())[:TOLD])
+        raise ManifestError(
+            f"every template is the scan of another patient, got {len(good)} usable patients for {templates} "
+            f"templates; ask for fewer, or mend the scans{told}"
+        )
+    bases = []
+    for row in (good[i] for i in choose_templates(np.array(shapes), templates, seed)):
+        base = _try(lambda r: _template(read_labelled(r), chosen), row)
+        if isinstance(base, str):
+            failed[row.scan_id].append(f"no template: {base}")
+        else:
+            bases.append((row, base))
+    carry = partial(_carry, bases=[base for _, base in bases], settings=chosen)
+    carried: list[tuple[ManifestRow, list[_Carried | str]]] = []
+    outcomes = Parallel(n_jobs=workers, return_as="generator")(delayed(_try)(carry, row) for row in good)
+    for row, outcome in zip(good, outcomes, strict=True):
+        if isinstance(outcome, str):
+            failed[row.scan_id].append(outcome)
+        else:
+            carried.append((row, outcome))
         on_scan()
-    atlases = []
-    for k, base in enumerate(bases):
-        own = [p[k] for p in parts]
-        failed += [(r.scan_id, o) for (r, _), o in zip(good, own, strict=True) if isinstance(o, str)]
-        carried = [o for o in own if not isinstance(o, str)]
-        atlases.append(_gather(base, carried, f"{k + 1}", good[picked[k]][0], chosen))
-    return tuple(atlases), tuple(failed)
-
-
-def read_labelled(row: ManifestRow) -> Labelled:
-    """Read a scan of a cohort with its organs, centrelines and calcium."""
-    assert row.organs is not None  # checked by build_atlases
-    assert row.centrelines is not None
-    scan = read_scan(row.image)
-    spacing = np.asarray(scan.geometry.spacing)
-    organs = read_labels(row.organs, scan.geometry, Organ)
-    table = read_centrelines(row.centrelines)
-    place = scan.geometry.to_index(table[["x_mm", "y_mm", "z_mm"]].to_numpy()) * spacing
-    branches: dict[Label, list[NDArray[np.float64]]] = {}
-    for label in ARTERIES:
-        own = table["artery"] == label.name
-        lines = {str(b): place[(own & (table["branch"] == b)).to_numpy()] for b in table["branch"][own].unique()}
-        if not lines:
-            raise ManifestError(f"an atlas needs every coronary artery's centreline, {row.scan_id} has no {label.name}")
-        stem = STEM[label] if STEM[label] in lines else max(lines, key=lambda b: _length(lines[b]))
-        branches[label] = [lines.pop(stem), *lines.values()]
-    calcium = {}
-    labels = None if row.labels is None else read_labels(row.labels, scan.geometry)
-    for label in ARTERIES:
-        voxels = np.argwhere(labels == label) if labels is not None else np.zeros((0, 3))
-        calcium[label] = voxels[:: max(1, len(voxels) // CALCIUM_VOXELS)] * spacing
-    return Labelled(row, scan, organs, branches, calcium)
-
-
-def organ_box(
-    organs: NDArray[np.uint8], spacing: NDArray[np.float64], organ: Organ = Organ.HEART
-) -> NDArray[np.float64]:
-    """Box around the voxels of an organ, edges of voxels included, (2, 3) index x spacing [mm].
-
-    Raises
-    ------
-    ManifestError
-        When there are none.
-    """
-    ends = []
-    mask = organs == organ
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if len(hit) == 0:
-            raise ManifestError(f"a label volume of organs must hold the {organ.title}, got none; check its numbers")
-        ends.append((hit[0] - 0.5, hit[-1] + 0.5))
-    return np.asarray(np.array(ends).T * spacing)
+    atlases: list[Atlas] = []
+    for k, (own, base) in enumerate(bases):
+        name = f"{len(atlases) + 1}"
+        parts = [part for _, ways in carried if not isinstance(part := ways[k], str)]
+        if not parts:
+            failed[own.scan_id].append("no template: no scan could be registered to it")
+            continue
+        for row, ways in carried:
+            if isinstance(part := ways[k], str):
+                failed[row.scan_id].append(f"left out of atlas {name}: {part}")
+        used = [row for row, ways in carried if not isinstance(ways[k], str)]
+        atlases.append(_gather(base, parts, name, own, used, chosen))
+    if not atlases:
+        told = "; ".join(f"{name}: {reasons[0]}" for name, reasons in list(failed.items())[:TOLD])
+        raise ManifestError(f"an atlas needs a template and scans registered to it, got none; mend the scans: {told}")
+    return tuple(atlases), tuple((name, "; ".join(reasons)) for name, reasons in failed.items())
 
 
 def choose_templates(shapes: NDArray[np.float64], count: int, seed: int = 0) -> list[int]:
@@ -206,8 +171,18 @@ def choose_templates(shapes: NDArray[np.float64], count: int, seed: int = 0) -> 
     """
     spread = shapes.std(axis=0)
     scaled = (shapes - shapes.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    centres = KMeans(count, n_init=10, random_state=seed).fit(scaled).cluster_centers_
-    return sorted({int(np.linalg.norm(scaled - c, axis=1).argmin()) for c in centres})
+    if len(np.unique(scaled, axis=0)) <= count:  # fewer kinds than clusters: k-means would warn
+        centres = np.unique(scaled, axis=0)
+    else:
+        centres = KMeans(count, n_init=10, random_state=seed).fit(scaled).cluster_centers_
+    picked = {int(np.linalg.norm(scaled - c, axis=1).argmin()) for c in centres}
+    # Two centres may share a nearest scan; then the scan farthest from those chosen stands in.
+    while len(picked) < min(count, len(scaled)):
+        chosen = sorted(picked)
+        distance = np.linalg.norm(scaled[:, None] - scaled[chosen], axis=2).min(axis=1)
+        distance[chosen] = -1
+        picked.add(int(distance.argmax()))
+    return sorted(picked)
 
 
 def resample_line(line: NDArray[np.float64], count: int = SHARES) -> NDArray[np.float64]:
@@ -219,16 +194,19 @@ def resample_line(line: NDArray[np.float64], count: int = SHARES) -> NDArray[np.
 
 def _one_per_patient(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
     first: dict[str, ManifestRow] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda r: r.scan_id):
         first.setdefault(row.patient_id, row)
     return list(first.values())
 
 
-def _try(what: Callable[[ManifestRow], NDArray[np.float64]], row: ManifestRow) -> NDArray[np.float64] | str:
+def _try(what: Callable[[ManifestRow], Value], row: ManifestRow) -> Value | str:
+    """Do it, or say why not: a scan that cannot be used never stops the others."""
     try:
         return what(row)
-    except CalcscoreError as error:
-        return str(error)
+    except (CalcscoreError, MemoryError) as error:
+        return f"{error}" or type(error).__name__
+    except OSError as error:
+        return f"{error.strerror or error}: {Path(error.filename).name}" if error.filename else f"{error}"
 
 
 def _describe(row: ManifestRow) -> NDArray[np.float64]:
@@ -254,6 +232,9 @@ def _template(one: Labelled, settings: RegistrationSettings) -> Atlas:
     at = np.rint(world.points() / spacing).astype(int)
     at = np.clip(at, 0, np.array(one.organs.shape) - 1)
     organs = one.organs[tuple(at.T)].reshape(world.shape)
+    for organ in (Organ.HEART, Organ.ASCENDING_AORTA):
+        if not (organs == organ).any():
+            raise ManifestError(f"a template's label volume must hold the {organ.title} near the heart, got too little")
     origin = world.lower_mm
     lines = {a: resample_line(b[0] - origin) for a, b in one.branches.items()}
     empty = np.zeros(world.shape, dtype=np.float32)
@@ -282,9 +263,12 @@ def _carry(row: ManifestRow, bases: list[Atlas], settings: RegistrationSettings)
     hu, known = resample(one.scan, grid, settings.window_hu)
     out: list[_Carried | str] = []
     for base in bases:
-        found = register(
-            hu, known, grid, base.hu, base.grid, Affine.between(box, base.box_mm), settings, heart_mm=base.box_mm
-        )
+        start = Affine.between(box, base.box_mm)
+        try:
+            found = register(hu, known, grid, base.hu, base.grid, start, settings, heart_mm=base.box_mm)
+        except (RuntimeError, np.linalg.LinAlgError) as error:  # what ITK raises when two images do not overlap
+            out.append(f"registration to the atlas failed: {str(error).strip().splitlines()[-1]}")
+            continue
         out.append(found.failure or _through(one, found, extent))
     return out
 
@@ -299,11 +283,22 @@ def _through(one: Labelled, found: Registration, extent: NDArray[np.float64]) ->
     return _Carried(
         {a: [inside(line) for line in lines] for a, lines in one.branches.items()},
         {a: inside(points) for a, points in one.calcium_mm.items()},
+        one.row.labels is not None,
     )
 
 
-def _gather(base: Atlas, carried: list[_Carried], name: str, row: ManifestRow, settings: RegistrationSettings) -> Atlas:
-    """Mean centrelines, their spread and the maps of probability, over all patients carried to a template."""
+def _gather(
+    base: Atlas,
+    carried: list[_Carried],
+    name: str,
+    row: ManifestRow,
+    used: Sequence[ManifestRow],
+    settings: RegistrationSettings,
+) -> Atlas:
+    """Mean centrelines, their spread and the maps of probability, over all patients carried to a template.
+
+    Calcium is that of patients with labels: what nobody labelled is not known to be absent.
+    """
     lines, spread = {}, {}
     for artery in ARTERIES:
         stems = [c.branches[artery][0] for c in carried]
@@ -312,7 +307,8 @@ def _gather(base: Atlas, carried: list[_Carried], name: str, row: ManifestRow, s
         near = np.array([cKDTree(resample_line(w, 8 * SHARES)).query(mean)[0] for w in whole])
         lines[artery], spread[artery] = mean, np.sqrt((near**2).mean(axis=0))
     maps = {a: _share_near(base.grid, [np.vstack(c.branches[a]) for c in carried], ARTERY_MM) for a in ARTERIES}
-    calcium = _share_near(base.grid, [np.vstack(list(c.calcium_mm.values())) for c in carried], CALCIUM_MM)
+    known = [np.vstack(list(c.calcium_mm.values())) for c in carried if c.calcium_known]
+    calcium = _share_near(base.grid, known, CALCIUM_MM)
     root = np.argwhere(np.isin(base.organs, AORTA[:1]))
     root = root[root[:, 0] == root[:, 0].min()].mean(axis=0) * base.grid.step_mm
     ends = {
@@ -320,7 +316,8 @@ def _gather(base: Atlas, carried: list[_Carried], name: str, row: ManifestRow, s
         "apex": lines[Label.LAD][-1], "crux": lines[Label.RCA][-1], "aortic root": root,
     }  # fmt: skip
     provenance = {
-        "template": row.scan_id, "scans": len(carried), "source": row.source, "licence": row.licence,
+        "template": row.scan_id, "scans": len(carried),
+        "source": _all(r.source for r in used), "licence": _all(r.licence for r in used),
         "with calcium": sum(any(len(p) for p in c.calcium_mm.values()) for c in carried),
     }  # fmt: skip
     return Atlas(
@@ -340,5 +337,7 @@ def _share_near(grid: Grid, patients: list[NDArray[np.float64]], sd_mm: float) -
     return (total / max(1, len(patients))).reshape(grid.shape).astype(np.float32)
 
 
-def _length(line: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
+def _all(values: Iterable[str]) -> str:
+    """All different values; empty when there is none, and told when only some are known."""
+    found = sorted({value or NOT_SAID for value in values})
+    return "" if found == [NOT_SAID] else "; ".join(found)
