@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 
 from calcscore_ml.evaluation.location import LocationError, location_error, location_table
 from calcscore_ml.heart.atlas import read_atlases
-from calcscore_ml.heart.atlas_build import read_labelled
+from calcscore_ml.heart.labelled import read_labelled
 from calcscore_ml.heart.locate import locate
 from calcscore_ml.manifest import ManifestRow, read_manifest
 

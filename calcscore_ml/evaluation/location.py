@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
-from calcscore_ml.heart.atlas_build import Labelled, resample_line
+from calcscore_ml.heart.atlas_build import resample_line
 from calcscore_ml.heart.grid import extent_mm
+from calcscore_ml.heart.labelled import Labelled
 from calcscore_ml.heart.locate import Location
 from calcscore_ml.heart.roi import HeartBox
 

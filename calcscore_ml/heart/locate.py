@@ -211,7 +211,11 @@ def _best_start(scan: Scan, boxes: list[NDArray[np.float64]], atlas: Atlas) -> N
     for box in boxes:
         grid = region(scan, box, settings)
         hu, known = resample(scan, grid, settings.window_hu)
-        affine = fit_affine(hu, known, grid, atlas.hu, atlas.grid, Affine.between(box, atlas.box_mm), settings)
+        start = Affine.between(box, atlas.box_mm)
+        try:
+            affine = fit_affine(hu, known, grid, atlas.hu, atlas.grid, start, settings)
+        except RuntimeError:  # SimpleITK found nothing to compare: the box stays as it is
+            affine = start
         plain = Registration(affine, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
         ranked.append(
             (similarity_of(plain, hu, known, atlas.hu, atlas.grid, atlas.box_mm), _back(affine, atlas.box_mm))

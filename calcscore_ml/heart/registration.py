@@ -163,8 +163,17 @@ def register(
         The atlas's own.
     heart_mm : (2, 3) array
         Box in the atlas where similarity is measured [mm].
+
+    Returns
+    -------
+    Registration
+        With a failure when it went wrong, SimpleITK's own refusals included.
     """
-    affine = fit_affine(hu, known, grid, atlas_hu, atlas_grid, start, settings)
+    try:
+        affine = fit_affine(hu, known, grid, atlas_hu, atlas_grid, start, settings)
+    except RuntimeError as error:
+        still = np.zeros((3, *grid.shape), dtype=np.float32)
+        return Registration(start, grid, still, 0.0, f"SimpleITK: {str(error).strip().splitlines()[-1]}")
     wide = grid.pad(PAD_VOXELS)
     warped = _warp(atlas_hu, atlas_grid, affine, wide, settings.window_hu[0])
     own = warped.copy()
