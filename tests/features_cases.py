@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from calcscore_features import Lesions
+from calcscore_features import Lesions, Place
+from calcscore_features.place import ARTERIES, LANDMARKS, SURFACES, TISSUES
 
 PHANTOM = Path(__file__).parent / "data" / "ibsi"
 SPACING = (3.0, 0.7, 0.5)
@@ -59,3 +60,23 @@ def phantom():
         assert header[70:72].view("<i2")[0] == 4, "the phantom's voxels are int16"
         arrays.append(np.frombuffer(raw[352:], "<i2").reshape(nz, ny, nx).astype(np.int16))
     return tuple(arrays)
+
+
+def a_place(count, atlases=3, seed=5):
+    """A place of `count` lesions about which everything was measured."""
+    rng = np.random.default_rng(seed)
+
+    def far(*shape):
+        return rng.uniform(0, 60, shape)
+
+    return Place(
+        surface_mm={name: rng.uniform(-20, 60, count) for name in SURFACES},
+        tissue={name: rng.random(count) for name in TISSUES},
+        atlas_mm=rng.normal(0, 40, (atlases, count, 3)),
+        landmark_mm={name: rng.normal(0, 40, (count, 3)) for name in LANDMARKS},
+        artery_mm=far(atlases, count, len(ARTERIES)),
+        artery_along=rng.random((atlases, count, len(ARTERIES))),
+        artery_spread_mm=far(atlases, count, len(ARTERIES)) / 10,
+        artery_probability=rng.random((atlases, count, len(ARTERIES))),
+        calcium_probability=rng.random((atlases, count)),
+    )

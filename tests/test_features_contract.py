@@ -171,4 +171,13 @@ def test_input_is_neither_changed_nor_writeable():
 
 def test_public_names_are_pinned():
     """The package's public names change only on purpose."""
-    assert calcscore_features.__all__ == ["ALL", "FAMILIES", "Feature", "Lesions", "Settings", "compute", "registry"]
+    assert calcscore_features.__all__ == [
+        "ALL",
+        "FAMILIES",
+        "Feature",
+        "Lesions",
+        "Place",
+        "Settings",
+        "compute",
+        "registry",
+    ]

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from features_cases import BOX, SPACING, lesions_of, moved, scene, select
+from features_cases import BOX, SPACING, a_place, lesions_of, moved, scene, select
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +71,7 @@ def test_values_are_finite_or_documented_nan(data):
 
 def nan_names(hu, voxels):
     lesion = Lesions(hu, (3.0, 0.7, 0.5), np.array(voxels), np.array([0, len(voxels)]))
-    found = compute(lesion, settings=CHOSEN, heart_box_mm=BOX)
+    found = compute(lesion, settings=CHOSEN, heart_box_mm=BOX, place=a_place(1))
     return {name for name, v in found.items() if np.isnan(v[0])}
 
 

@@ -28,6 +28,9 @@ TISSUE_HU = {"fat": (-150.0, -30.0), "lung": (-2000.0, -500.0), "bone": (200.0, 
 """HU of the tissues counted, lower end included; as in the features of the neighbourhood, whose bone is denser than
 calcium."""
 
+SEEN = 0.99
+"""A place is seen when this share of it lies in the scan: next to its end, HU are those of padding too."""
+
 DENSE = 8
 """Points a centreline is refined to between two of its own."""
 
@@ -56,12 +59,13 @@ def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place
     lung = lung_mask(np.where(known, hu, np.float32(OUTSIDE_HU)), step)
     airy = np.clip(hu / np.float32(2 * LUNG_BELOW_HU), 0, 1) * ndimage.binary_dilation(lung)
     surfaces = {
-        "lung": Surface.of(airy.astype(np.float32), grid),
-        "body": Surface.of(body_mask(hu, step).astype(np.float32), grid),
+        "lung": Surface.of(airy.astype(np.float32), grid, known),
+        "body": Surface.of(body_mask(_continued(hu, known), step).astype(np.float32), grid, known),
     }
     if not location.trusted:
         return Place(
-            surface_mm={name: s.distance(points) for name, s in surfaces.items()}, tissue=_tissues(hu, grid, points)
+            surface_mm={name: s.distance(points) for name, s in surfaces.items()},
+            tissue=_tissues(hu, known, grid, points),
         )
     assert location.grid is not None
     votes = location.organs
@@ -77,7 +81,7 @@ def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place
     labels = [Label[name.upper()] for name in ARTERY_ORDER]
     return Place(
         surface_mm={name: s.distance(points) for name, s in surfaces.items()},
-        tissue=_tissues(hu, grid, points),
+        tissue=_tissues(hu, known, grid, points),
         atlas_mm=np.stack([p - atlas.landmarks["aortic root"] for atlas, p in at]),
         landmark_mm={name.replace(" ", "_"): points - m.mean(axis=0) for name, m in location.landmarks.items()},
         artery_mm=near,
@@ -109,10 +113,28 @@ def _arteries(
     return near, along, spread
 
 
-def _tissues(hu: F32, grid: Grid, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Shares of tissues in a ball around each point."""
+def _continued(hu: F32, known: NDArray[np.bool_]) -> F32:
+    """Give places beyond the scan the HU of the nearest place in it: a body does not end where a scan does."""
+    if known.all() or not known.any():
+        return hu
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return np.asarray(hu[tuple(nearest)])
+
+
+def _tissues(
+    hu: F32, known: NDArray[np.bool_], grid: Grid, points: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Shares of tissues in a ball around each point, of what the scan shows of it."""
     reach = int(NEAR_MM // grid.step_mm)
     ball = np.argwhere(np.ones((2 * reach + 1,) * 3)) - reach
     ball = ball[np.linalg.norm(ball * grid.step_mm, axis=1) <= NEAR_MM] * grid.step_mm
-    around = grid.sample(hu, (points[:, None] + ball).reshape(-1, 3)).reshape(len(points), len(ball))
-    return {name: ((around >= low) & (around < high)).mean(axis=1) for name, (low, high) in TISSUE_HU.items()}
+    at = (points[:, None] + ball).reshape(-1, 3)
+    shape = (len(points), len(ball))
+    around = grid.sample(hu, at).reshape(shape)
+    seen = (grid.sample(known.astype(np.float32), at, 0.0) > SEEN).reshape(shape)
+    count = seen.sum(axis=1)
+    shares = {}
+    for name, (low, high) in TISSUE_HU.items():
+        inside = (around >= low) & (around < high) & seen
+        shares[name] = np.where(count > 0, inside.sum(axis=1) / np.maximum(count, 1), np.nan)
+    return shares

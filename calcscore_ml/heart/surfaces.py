@@ -30,9 +30,9 @@ class Surface:
     tree: cKDTree | None
 
     @classmethod
-    def of(cls, mask: F32, grid: Grid) -> Surface:
-        """Find the surface of a mask."""
-        points = crossings(mask) * grid.step_mm + grid.lower_mm
+    def of(cls, mask: F32, grid: Grid, known: NDArray[np.bool_] | None = None) -> Surface:
+        """Find the surface of a mask; where the scan ends there is none, `known` tells where it does not."""
+        points = crossings(mask, known) * grid.step_mm + grid.lower_mm
         return cls(grid, mask, cKDTree(points) if len(points) else None)
 
     def distance(self, points_mm: ArrayLike) -> NDArray[np.float64]:
@@ -45,8 +45,10 @@ class Surface:
         return np.asarray(np.where(inside, -away, away), dtype=np.float64)
 
 
-def crossings(mask: F32) -> NDArray[np.float64]:
+def crossings(mask: F32, known: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """Find where a mask crosses a half on the lines between neighbouring voxels: (n, 3) indices, not whole.
+
+    Voxels that are not `known` have no surface.
 
     >>> crossings(np.array([[[0.0, 0.25, 1.0]]], dtype=np.float32)).round(2).tolist()
     [[0.0, 0.0, 1.33]]
@@ -56,6 +58,8 @@ def crossings(mask: F32) -> NDArray[np.float64]:
         before = np.take(mask, range(mask.shape[axis] - 1), axis)
         after = np.take(mask, range(1, mask.shape[axis]), axis)
         hit = (before >= 0.5) != (after >= 0.5)
+        if known is not None:
+            hit &= np.take(known, range(mask.shape[axis] - 1), axis) & np.take(known, range(1, mask.shape[axis]), axis)
         index = np.argwhere(hit).astype(np.float64)
         index[:, axis] += (0.5 - before[hit]) / (after[hit] - before[hit])
         found.append(index)
