@@ -229,7 +229,7 @@ def test_what_is_no_chest_is_not_located(atlases):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("MOST_SPREAD_MM", "apart"), ("FAR_MM", "lies"), ("LEAST_INSIDE", "only")],
+    [("MOST_SPREAD_MM", "apart"), ("FAR_MM", "slices"), ("LEAST_INSIDE", "only")],
 )
 def test_every_check_can_refuse(monkeypatch, located, chest, change, words):
     """A location is doubted when its atlases disagree, when boxes disagree, or when little of the heart is seen."""

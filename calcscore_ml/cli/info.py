@@ -20,12 +20,12 @@ def info(
 
     Example: `calcscore info data/lung-pet-ct-dx-a0001-heart`
     """
-    from calcscore_ml.heart import find_heart_box
+    from calcscore_ml.heart import find_heart_box_by_slices
     from calcscore_ml.io import read_scan
     from calcscore_ml.quality import blood_hu, describe, remarks
 
     scan = read_scan(path, series=series)
-    box = find_heart_box(scan)
+    box = find_heart_box_by_slices(scan)
     blood = blood_hu(scan, box.as_array()) if box else None
     understood = {**describe(scan), "blood_hu": blood, "heart_box_trusted": bool(box and box.trusted)}
     noticed = remarks(scan, blood)

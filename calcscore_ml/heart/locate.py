@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
 from calcscore_ml.heart.aorta import refine_aorta
-from calcscore_ml.heart.atlas import LANDMARKS, Atlas
+from calcscore_ml.heart.atlas import LANDMARKS, SHARES, Atlas
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
 from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
 from calcscore_ml.heart.registration import (
@@ -41,7 +41,7 @@ MOST_SPREAD_MM = 10.0
 """RMS distance between the arteries of several atlases beyond which none is believed; our choice."""
 
 FAR_MM = 45.0
-"""The heart found by atlases lies no farther from a trusted box of lungs or slices than this; our choice."""
+"""The heart found by atlases lies no farther from a trusted box of classified slices than this; our choice."""
 
 FACE_VOXELS = 12
 """So many voxels of a plane of the copy, 2 cm2, make a plane part of the heart; our choice."""
@@ -139,8 +139,7 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
         reason = next(r.failure for r in found if r.failure)
         similarity = float(np.mean([r.similarity for r in found]))
         return Location(fallback, starts, False, f"registration to the atlas failed: {reason}", similarity)
-    arteries = {label: np.stack([r.to_scan(a.centrelines[label]) for a, r in good]) for label in ARTERIES}
-    marks = {name: np.stack([r.to_scan(a.landmarks[name][None])[0] for a, r in good]) for name in LANDMARKS}
+    arteries, marks = _carry_back(good)
     organs = refine_aorta(hu, grid, _fuse(hu, grid, good))
     organs[Organ.HEART] = trim_heart(organs[Organ.HEART], grid, floor_mm(scan, starts))
     location = Location(
@@ -235,6 +234,20 @@ def _back(affine: Affine, box_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sort(out, axis=0)
 
 
+def _carry_back(
+    good: list[tuple[Atlas, Registration]],
+) -> tuple[dict[Label, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Take centrelines and landmarks of every atlas to the scan, all points of an atlas at once."""
+    whole = [
+        r.to_scan(np.vstack([*(a.centrelines[n] for n in ARTERIES), *(a.landmarks[n] for n in LANDMARKS)]))
+        for a, r in good
+    ]
+    points = np.stack(whole)
+    lines = np.split(points[:, : len(ARTERIES) * SHARES], len(ARTERIES), axis=1)
+    marks = points[:, len(ARTERIES) * SHARES :]
+    return dict(zip(ARTERIES, lines, strict=True)), {n: marks[:, k] for k, n in enumerate(LANDMARKS)}
+
+
 def _fuse(hu: F32, grid: Grid, good: list[tuple[Atlas, Registration]]) -> dict[Organ, F32]:
     """Votes of the atlases for each organ, weighed where an atlas resembles the scan."""
     points = grid.points()
@@ -268,9 +281,10 @@ def _doubt(location: Location, own: HeartBox | None, scan: Scan) -> str:
     if share < LEAST_INSIDE:
         return f"only {share:.0%} of the heart lies in the scan"
     middle = own.as_array().mean(axis=0)
-    for name, box in location.starts.items():
-        if box is not None and box.trusted:
-            away = float(np.linalg.norm(box.as_array().mean(axis=0) - middle))
-            if away > FAR_MM:
-                return f"the heart by {name} lies {away:.0f} mm from that of the atlases"
+    # The box of the lungs is too often wrong in small fields of view to speak against anything.
+    box = location.starts.get("slices")
+    if box is not None and box.trusted:
+        away = float(np.linalg.norm(box.as_array().mean(axis=0) - middle))
+        if away > FAR_MM:
+            return f"the heart by its slices lies {away:.0f} mm from that of the atlases"
     return ""

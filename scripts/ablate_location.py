@@ -1,0 +1,62 @@
+"""What knowing the place of a lesion is worth: location off, the heart's box, the atlas, all arteries; per ensemble.
+
+python scripts/ablate_location.py TRAIN.csv [TRAIN.csv ...] --test TEST.csv [--recipes configs/default.toml ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from calcscore_features import FAMILIES, registry
+from calcscore_ml.evaluation.summary import evaluate
+from calcscore_ml.manifest import read_manifest
+from calcscore_ml.models.bundle import predict
+from calcscore_ml.recipe import Recipe, read_recipe
+from calcscore_ml.referral.decision import arteries_by_map, decide
+from calcscore_ml.training import LesionTable, lesion_table, train
+
+PLAIN = tuple(f for f in FAMILIES if f not in ("location", "atlas", "arteries"))
+SETS = {"location off": PLAIN, "heart box only": (*PLAIN, "location"), "atlas": (*PLAIN, "location", "atlas"),
+        "all arteries": FAMILIES}  # fmt: skip
+MAPS = [f"{a}_probability" for a in ("lm", "lad", "lcx", "rca")]
+METRICS = ("lesion.sensitivity", "lesion.ppv", "lesion.false_positives_per_scan", "lesion_volume.sensitivity",
+           "artery.accuracy_of_found")  # fmt: skip
+
+
+def cells(recipe: Recipe, learned: LesionTable, tested: LesionTable, columns: list[str]) -> list[list[str]]:
+    bundle = train(replace(learned, features=learned.features[columns]), recipe, trained_on="ablation")
+    own, _ = predict(bundle, tested.features[columns])
+    ways = [own, arteries_by_map(own, tested.features[MAPS].to_numpy())] if MAPS[0] in columns else [own]
+    scans = pd.DataFrame({"scan_id": tested.scan_id, "patient_id": tested.patient_id}).drop_duplicates("scan_id")
+    out = []
+    for way in ways:
+        lesions = pd.DataFrame({"scan_id": tested.scan_id, "truth": tested.truth, "predicted": decide(way)})
+        found = evaluate(lesions.assign(volume_mm3=tested.features["volume_mm3"].to_numpy()), scans).results
+        out.append([str({r.name: r.interval for r in found}[m]) for m in METRICS])
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("train", type=Path, nargs="+")
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--recipes", type=Path, nargs="+", default=[Path("configs/default.toml")])
+    options = parser.parse_args()
+    print("| ensemble | features | " + " | ".join(METRICS) + " |\n|" + "---|" * (2 + len(METRICS)))
+    for recipe in map(read_recipe, options.recipes):
+        rows = [row for manifest in options.train for row in read_manifest(manifest)]
+        kept = options.train[0].parent / ".features"
+        learned, tested = (lesion_table(r, recipe, cache=kept) for r in (rows, read_manifest(options.test)))
+        family = {f.name: f.family for f in registry(recipe.features.settings(recipe.candidates.threshold_for(120)))}
+        for name, families in SETS.items():
+            columns = [c for c in learned.features.columns if family[c] in families]
+            for way, values in zip(("", ", artery by map"), cells(recipe, learned, tested, columns), strict=False):
+                print(f"| {recipe.name} | {name}{way} ({len(columns)}) | " + " | ".join(values) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
