@@ -41,6 +41,31 @@ def test_slice_classifiers_are_trained_and_measured(cohort, tmp_path):
     assert told.count("small, slices") == 16
 
 
+def test_locations_are_measured_and_drawn(tmp_path):
+    """A cohort with organs gives a table of errors, a line per scan, and a picture of each."""
+    from conftest import SMALL
+
+    from calcscore_ml.phantom import Cohort, write_cohort
+
+    rows = write_cohort(tmp_path / "c", Cohort(count=2, seed=3, protocols=(SMALL,), image_format="nifti", organs=True))
+    manifest = tmp_path / "c" / "data_manifest.csv"
+    told = run("measure_location.py", manifest, "--csv", tmp_path / "errors.csv")
+    assert "2 scans:" in told
+    assert len((tmp_path / "errors.csv").read_text().splitlines()) == 3
+    run("picture_location.py", tmp_path / "pictures", rows[0].image)
+    assert len(list((tmp_path / "pictures").iterdir())) == 1
+
+
+def test_the_place_of_a_lesion_is_ablated(cohort, tmp_path):
+    """Four sets of features, the last with arteries by ensemble and by map: five rows."""
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        'name = "small"\n[location]\natlases = ""\n[features]\nfamilies = ["size", "location", "atlas", "arteries"]\n'
+    )
+    told = run("ablate_location.py", cohort, "--test", cohort, "--recipes", recipe)
+    assert told.count("| small |") == 5
+
+
 def test_a_crop_is_a_scan_in_its_place(tmp_path):
     """The crops in data/ were cut by a script that moves no voxel."""
     from calcscore_ml.io import read_scan
