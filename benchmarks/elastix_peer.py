@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
@@ -71,8 +73,9 @@ def register(path: str, atlas: int, variant: str) -> tuple[np.ndarray | None, st
     return np.asarray(itk.array_from_image(field), dtype=np.float32), ""
 
 
-def warm_up() -> None:
-    """Load what is loaded lazily."""
+def warm_up(folder: str) -> None:
+    """Load what is loaded lazily, in a folder of its own: transformix writes the field where it is run."""
+    os.chdir(tempfile.mkdtemp(dir=folder))
     itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
     parameters_of("default")
     _ = itk.ElastixRegistrationMethod[itk.Image[itk.F, 3], itk.Image[itk.F, 3]].New(), itk.TransformixFilter
@@ -87,7 +90,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    with ProcessPoolExecutor(options.threads, mp_context=get_context("spawn"), initializer=warm_up) as pool:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(options.threads, get_context("spawn"), warm_up, (folder,)) as pool,
+    ):
         list(pool.map(nothing, range(options.threads)))  # starts all of them
         print(json.dumps({"version": version("itk-elastix")}), flush=True)
         for line in sys.stdin:

@@ -259,9 +259,7 @@ def main() -> None:
     print(f"{len(atlases)} atlases, voxels of {atlases[0].grid.step_mm:g} mm; {len(truths)} scans;", end=" ")
     print("seconds are median [range],")
     print(f"distances over {arteries} arteries of the {len(used)} scans on which no engine failed\n")
-    print(
-        "| engine | registering, s | all of `locate`, s | distance, mm | 95 %, mm | correlation | pairs failed | scans failed |"
-    )
+    print("| engine | registering, s | `locate`, s | mean, mm | 95 %, mm | correlation | pairs failed | scans failed |")
     print("|" + "---|" * 8)
     for engine in engines:
         print(engine.row(truths, used, len(truths) * len(atlases)))
