@@ -28,7 +28,7 @@ from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.heart.atlas import DEFAULT, Atlas, read_atlases
 from calcscore_ml.heart.atlas_build import read_labelled, resample_line
 from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
-from calcscore_ml.heart.locate import _best_start, locate, region
+from calcscore_ml.heart.locate import best_start, locate, region
 from calcscore_ml.heart.registration import Affine, Registration, register, similarity_of
 from calcscore_ml.manifest import ManifestRow, read_manifest
 
@@ -213,7 +213,7 @@ def main() -> None:
         if not boxes:
             print(f"{row.scan_id} left out: {location.remark}")
             continue
-        box = _best_start(scan, boxes, atlases[0])
+        box = best_start(scan, boxes, atlases[0])
         starts = [Affine.between(box, a.box_mm) for a in atlases]
         settings = atlases[0].settings
         grid = region(scan, box, settings)

@@ -124,7 +124,7 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
     if not atlases or not boxes:
         return Location(fallback, starts, remark="no atlas was used" if boxes else "no heart between lungs was found")
     settings = atlases[0].settings
-    box = _best_start(scan, boxes, atlases[0])
+    box = best_start(scan, boxes, atlases[0])
     grid = region(scan, box, settings)
     hu, known = resample(scan, grid, settings.window_hu)
 
@@ -165,6 +165,25 @@ def region(scan: Scan, box_mm: NDArray[np.float64], settings: RegistrationSettin
     return Grid.cover(low, np.maximum(high, low + 2 * settings.step_mm), settings.step_mm)
 
 
+def best_start(scan: Scan, boxes: list[NDArray[np.float64]], atlas: Atlas) -> NDArray[np.float64]:
+    """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3)."""
+    settings = replace(atlas.settings, affine_shrink=atlas.settings.affine_shrink[:1])
+    ranked = []
+    for box in boxes:
+        grid = region(scan, box, settings)
+        hu, known = resample(scan, grid, settings.window_hu)
+        start = Affine.between(box, atlas.box_mm)
+        try:
+            affine = fit_affine(hu, known, grid, atlas.hu, atlas.grid, start, settings)
+        except RuntimeError:  # SimpleITK found nothing to compare: the box stays as it is
+            affine = start
+        plain = Registration(affine, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
+        ranked.append(
+            (similarity_of(plain, hu, known, atlas.hu, atlas.grid, atlas.box_mm), _back(affine, atlas.box_mm))
+        )
+    return max(ranked, key=lambda r: r[0])[1]
+
+
 def box_of(share: F32, grid: Grid, scan: Scan) -> HeartBox | None:
     """Box around where a share is at least a half, its faces between voxels; None when that is nowhere.
 
@@ -201,25 +220,6 @@ def _fallback(starts: Mapping[str, HeartBox | None]) -> HeartBox | None:
     """The box that is trusted, that of slices first; else any."""
     ranked = [b for b in (starts["slices"], starts["lungs"]) if b is not None]
     return next((b for b in ranked if b.trusted), ranked[0] if ranked else None)
-
-
-def _best_start(scan: Scan, boxes: list[NDArray[np.float64]], atlas: Atlas) -> NDArray[np.float64]:
-    """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3)."""
-    settings = replace(atlas.settings, affine_shrink=atlas.settings.affine_shrink[:1])
-    ranked = []
-    for box in boxes:
-        grid = region(scan, box, settings)
-        hu, known = resample(scan, grid, settings.window_hu)
-        start = Affine.between(box, atlas.box_mm)
-        try:
-            affine = fit_affine(hu, known, grid, atlas.hu, atlas.grid, start, settings)
-        except RuntimeError:  # SimpleITK found nothing to compare: the box stays as it is
-            affine = start
-        plain = Registration(affine, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
-        ranked.append(
-            (similarity_of(plain, hu, known, atlas.hu, atlas.grid, atlas.box_mm), _back(affine, atlas.box_mm))
-        )
-    return max(ranked, key=lambda r: r[0])[1]
 
 
 def _back(affine: Affine, box_mm: NDArray[np.float64]) -> NDArray[np.float64]:
