@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-STAGES = ("import", "read", "candidates", "heart", "features", "model", "scores", "report", "total")
+STAGES = ("import", "read", "location", "candidates", "place", "features", "model", "scores", "report", "total")
 
 
 def one(path: str) -> dict[str, float]:

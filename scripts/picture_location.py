@@ -1,4 +1,4 @@
-"""Draw where heart, aorta and arteries were found in scans: the picture of the reports, as PNG files.
+"""Draw where heart, aorta and arteries were found in scans: the picture of the reports, as WebP files.
 
 python scripts/picture_location.py OUTPUT_FOLDER SCAN [SCAN ...] [--atlases FOLDER]
 """
@@ -6,10 +6,7 @@ python scripts/picture_location.py OUTPUT_FOLDER SCAN [SCAN ...] [--atlases FOLD
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
-
-from PIL import Image
 
 from calcscore_ml.heart.atlas import DEFAULT, read_atlases
 from calcscore_ml.heart.locate import locate
@@ -36,8 +33,8 @@ def main() -> None:
     for path in options.scans:
         scan = read_scan(path.resolve())
         location = locate(scan, atlases)
-        target = options.output / f"{name_of(path.resolve())}.png"
-        Image.open(io.BytesIO(location_picture(scan, location))).quantize(64).save(target, optimize=True)
+        target = options.output / f"{name_of(path.resolve())}.webp"
+        target.write_bytes(location_picture(scan, location))
         said = "trusted" if location.trusted else f"not trusted: {location.remark}"
         print(f"{target.name}: {said}; similarity {location.similarity:.2f}, spread {location.spread_mm:.1f} mm")
 

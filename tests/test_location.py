@@ -158,13 +158,15 @@ def test_the_heart_ends_where_it_is_told_to():
 
 
 def test_the_floor_is_the_higher_of_what_is_known(chest):
-    """Slices count when they are trusted, the liver where the whole chest is seen."""
+    """Slices count when they are trusted, the liver where the whole chest is seen and it agrees with them."""
     slices = HeartBox((60.0, 0.0, 0.0), (150.0, 100.0, 100.0))
     lungs = HeartBox((80.0, 0.0, 0.0), (150.0, 100.0, 100.0), on_liver=True)
     wide = Scan(np.zeros((10, 4, 80), np.int16), Geometry((10, 4, 80), (5.0, 4.0, 4.0)))
     assert floor_mm(wide, {"lungs": lungs, "slices": slices}) == 68.0
     assert floor_mm(wide, {"lungs": None, "slices": slices}) == 50.0
     assert floor_mm(wide, {"lungs": None, "slices": replace(slices, trusted=False)}) == -np.inf
+    far = replace(lungs, lower_mm=(120.0, 0.0, 0.0))
+    assert floor_mm(wide, {"lungs": far, "slices": slices}) == 50.0
     narrow = Scan(np.zeros((10, 4, 40), np.int16), Geometry((10, 4, 40), (5.0, 4.0, 4.0)))
     assert floor_mm(narrow, {"lungs": lungs, "slices": slices}) == 50.0
 

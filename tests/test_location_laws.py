@@ -20,8 +20,8 @@ from calcscore_ml.scan import OUTSIDE_HU, Scan
 FAMILIES = ("location", "atlas", "arteries")
 PLACE = [f for f in registry() if f.family in FAMILIES]
 
-MEDIAN_MM, MOST_MM = 1.0, 10.0
-"""Every feature in mm moves by at most these in half, and in nineteen twentieths, of all places around the heart."""
+MEDIAN_MM, MOST_MM = 4.0, 10.0
+"""Every feature in mm moves by at most a coarse voxel, and ten mm, in half, and in nineteen twentieths, of all places around the heart."""
 
 MEDIAN_SHARE, MOST_SHARE = 0.02, 0.15
 """The same for shares, probabilities and nearnesses."""

@@ -22,18 +22,23 @@ BELOW_SLICES_MM = 10.0
 """... nor below that of the box of classified slices [mm]: 3 mm below to 12 mm above the true one in fifteen digital
 patients it was set on."""
 
+AGREE_MM = 30.0
+"""The liver is heard only when its box and that of the slices end within this of each other [mm]: in free breathing and
+where lungs are cut off, its dome is taken for something else; our choice."""
+
 OPENING_MM = 8.0
 """Radius of the ball that has to fit into the heart: tongues between stomach and liver are thinner [mm]."""
 
 
 def floor_mm(scan: Scan, starts: Mapping[str, HeartBox | None]) -> float:
     """Height below which no heart is, along z, index x spacing; minus infinity when nothing tells it [mm]."""
-    floors = [-np.inf]
     lungs, slices = starts.get("lungs"), starts.get("slices")
-    if lungs is not None and lungs.on_liver and extent_mm(scan)[2] >= WHOLE_CHEST_MM:
+    if slices is None or not slices.trusted:
+        return -np.inf
+    floors = [slices.lower_mm[0] - BELOW_SLICES_MM]
+    agree = lungs is not None and abs(lungs.lower_mm[0] - slices.lower_mm[0]) <= AGREE_MM
+    if lungs is not None and agree and lungs.on_liver and extent_mm(scan)[2] >= WHOLE_CHEST_MM:
         floors.append(lungs.lower_mm[0] - BELOW_LIVER_MM)
-    if slices is not None and slices.trusted:
-        floors.append(slices.lower_mm[0] - BELOW_SLICES_MM)
     return float(max(floors))
 
 
