@@ -21,7 +21,8 @@ FAMILIES = ("location", "atlas", "arteries")
 PLACE = [f for f in registry() if f.family in FAMILIES]
 
 MEDIAN_MM, MOST_MM = 4.0, 10.0
-"""Every feature in mm moves by at most a coarse voxel, and ten mm, in half, and in nineteen twentieths, of all places around the heart."""
+"""In half of all places around the heart a feature in mm moves by at most a coarse voxel, in nineteen of twenty by at
+most ten mm."""
 
 MEDIAN_SHARE, MOST_SHARE = 0.02, 0.15
 """The same for shares, probabilities and nearnesses."""
