@@ -13,7 +13,8 @@ from calcscore_ml.errors import ManifestError, ModelError, ResultError
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import read_manifest
-from calcscore_ml.pipeline import describe_scan, score_labelled, score_scan
+from calcscore_ml.pipeline import WIDE_SPREAD_MM, describe_scan, doubts, score_labelled, score_scan
+from calcscore_ml.recipe import LocationSection
 from calcscore_ml.reports.html import scan_report
 from calcscore_ml.result import INTENDED_USE, counted, read_result, to_json, write_result
 from calcscore_ml.scan import Scan
@@ -209,3 +210,15 @@ def test_results_are_plain_json(scored):
     parsed = json.loads(to_json(scored.result))
     assert parsed["schema_version"] == 1
     assert parsed["intended_use"] == INTENDED_USE
+
+
+def test_a_doubtful_location_is_told(calcified, recipe):
+    """Not trusted, or arteries far apart: a warning that says why; without atlases, and where all is well, none."""
+    wanted = recipe.model_copy(update={"location": LocationSection()})
+    found = describe_scan(calcified[0], recipe).location
+    (refused,) = doubts(found, wanted)
+    assert found.remark in refused.text
+    assert doubts(found, recipe) == ()
+    (wide,) = doubts(replace(found, trusted=True, spread_mm=2 * WIDE_SPREAD_MM), wanted)
+    assert f"{2 * WIDE_SPREAD_MM:.1f} mm" in wide.text
+    assert doubts(replace(found, trusted=True, spread_mm=1.0), wanted) == ()
