@@ -20,9 +20,9 @@ from calcscore_ml.scan import OUTSIDE_HU, Scan
 FAMILIES = ("location", "atlas", "arteries")
 PLACE = [f for f in registry() if f.family in FAMILIES]
 
-MEDIAN_MM, MOST_MM = 4.0, 10.0
-"""In half of all places around the heart a feature in mm moves by at most a coarse voxel, in nineteen of twenty by at
-most ten mm."""
+MEDIAN_MM, MOST_MM = 5.0, 10.0
+"""In half of all places around the heart a feature in mm moves by at most a slice of the chest scan, in nineteen of
+twenty by at most ten mm."""
 
 MEDIAN_SHARE, MOST_SHARE = 0.02, 0.15
 """The same for shares, probabilities and nearnesses."""
