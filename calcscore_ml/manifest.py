@@ -15,6 +15,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from calcscore_ml.csv_lines import by_column, numbered_lines
 from calcscore_ml.errors import ManifestError
 from calcscore_ml.files import write_text
 
@@ -104,24 +105,14 @@ def read_manifest(path: Path | str) -> tuple[ManifestRow, ...]:
         raise ManifestError(
             f"a manifest must be a readable file, got {path} ({error.strerror}); check the path"
         ) from error
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-    try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise ManifestError(f"a manifest must be CSV, but {path.name}, line {reader.line_num}: {error}") from error
-    lines = [(number, cells) for number, cells in lines if any(cells)]
+    lines = numbered_lines(
+        content, lambda why, line: ManifestError(f"a manifest must be CSV, but {path.name}, line {line}: {why}")
+    )
     if not lines:
         raise ManifestError(f"a manifest starts with {','.join(COLUMNS)}, but {path.name} is empty; write that line")
     header = lines[0][1]
     _check_header(header, path)
-    rows: list[tuple[int, ManifestRow]] = []
-    for number, cells in lines[1:]:
-        if len(cells) != len(header):
-            raise ManifestError(
-                f"a line must have one value per column, got {len(cells)} for {len(header)} columns in {path.name}, "
-                f"line {number}; quote values that hold a comma"
-            )
-        rows.append((number, _row(dict(zip(header, cells, strict=True)), path, number)))
+    rows = [(line[0], _row(by_column(header, line, path, ManifestError), path, line[0])) for line in lines[1:]]
     _check_together(rows, path)
     return tuple(row for _, row in rows)
 

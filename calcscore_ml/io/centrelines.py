@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from pathlib import Path
 
 import pandas as pd
 
 from calcscore_ml.anatomy import ARTERIES
+from calcscore_ml.csv_lines import by_column, numbered_lines
 from calcscore_ml.errors import ScanError
 from calcscore_ml.files import write_text
 
@@ -88,14 +87,10 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _parse(content: str, path: Path) -> pd.DataFrame:
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-    try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise ScanError(
-            f"centrelines must be CSV, got {error} in {path.name}, line {reader.line_num}; mend that line"
-        ) from error
-    lines = [(number, cells) for number, cells in lines if any(cells)]
+    lines = numbered_lines(
+        content,
+        lambda why, line: ScanError(f"centrelines must be CSV, got {why} in {path.name}, line {line}; mend that line"),
+    )
     header = lines[0][1] if lines else []
     _check_header(header, path)
     if len(lines) == 1:
@@ -105,13 +100,9 @@ def _parse(content: str, path: Path) -> pd.DataFrame:
         )
     rows = []
     last: dict[tuple[str, str], int] = {}
-    for number, cells in lines[1:]:
-        if len(cells) != len(header):
-            raise ScanError(
-                f"a line must have one value per column, got {len(cells)} for {len(header)} columns in {path.name}, "
-                f"line {number}; quote values that hold a comma"
-            )
-        row = _row(dict(zip(header, cells, strict=True)), f"{path.name}, line {number}")
+    for line in lines[1:]:
+        number = line[0]
+        row = _row(by_column(header, line, path, ScanError), f"{path.name}, line {number}")
         artery, branch, point = row[:3]
         before = last.get((artery, branch))
         if before is not None and point <= before:
