@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,11 @@ from scipy.spatial import cKDTree
 
 from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.heart.atlas import DEFAULT, Atlas, read_atlases
-from calcscore_ml.heart.atlas_build import read_labelled, resample_line
-from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
-from calcscore_ml.heart.locate import best_start, locate, region
-from calcscore_ml.heart.registration import Affine, Registration, register, similarity_of
+from calcscore_ml.heart.grid import F32, Copy, extent_mm, within
+from calcscore_ml.heart.labelled import read_labelled
+from calcscore_ml.heart.lines import resample_line
+from calcscore_ml.heart.locate import best_start, locate
+from calcscore_ml.heart.registration import Affine, Registration, region, register, similarity_of
 from calcscore_ml.manifest import ManifestRow, read_manifest
 
 NO_ELASTIX = """
@@ -100,11 +102,12 @@ class Elastix:
         self.version = self._answer()["version"]
 
     def __call__(
-        self, variant: str, hu: F32, known: np.ndarray, grid: Grid, atlases: Sequence[Atlas], starts: list[Affine]
+        self, variant: str, copy: Copy, atlases: Sequence[Atlas], starts: list[Affine]
     ) -> tuple[float, list[Registration]]:
         """Register one scan to all atlases: seconds of registering alone, and what came of it."""
         ask = {"variant": variant, "atlases": len(atlases)}
-        case = {"hu": hu, "known": known, "lower_mm": grid.lower_mm[::-1], "step_mm": grid.step_mm}
+        grid = copy.grid
+        case = {"hu": copy.hu, "known": copy.known, "lower_mm": grid.lower_mm[::-1], "step_mm": grid.step_mm}
         for k, (atlas, start) in enumerate(zip(atlases, starts, strict=True)):
             case |= {
                 f"atlas_{k}": atlas.hu,
@@ -123,7 +126,7 @@ class Elastix:
         found = []
         for k, atlas in enumerate(atlases):
             if k in fields:
-                found.append(registration_of(fields[k], hu, known, grid, atlas))
+                found.append(registration_of(fields[k], copy, atlas))
             else:
                 nothing = np.zeros((3, *grid.shape), dtype=np.float32)
                 found.append(Registration(starts[k], grid, nothing, 0.0, answer["failures"][k]))
@@ -142,19 +145,20 @@ class Elastix:
         return json.loads(line)
 
 
-def registration_of(moves: F32, hu: F32, known: np.ndarray, grid: Grid, atlas: Atlas) -> Registration:
+def registration_of(moves: F32, copy: Copy, atlas: Atlas) -> Registration:
     """Make a `Registration` of a field (nz, ny, nx, 3), along (x, y, z), that takes voxels of the scan to the atlas.
 
     Its affine part is fitted, so that points a little beyond the grid are carried as ours are. It fails below the
     correlation at which ours does.
     """
+    grid = copy.grid
     points = grid.points()
     goal = points + moves[..., ::-1].reshape(-1, 3)
     fit = np.linalg.lstsq(np.column_stack([points, np.ones(len(points))]), goal, rcond=None)[0]
     affine = Affine(fit[:3].T, fit[3])
     displacement = (affine.inverse(goal) - points).T.reshape(3, *grid.shape).astype(np.float32)
     plain = Registration(affine, grid, displacement, 0.0)
-    similarity = similarity_of(plain, hu, known, atlas.hu, atlas.grid, atlas.box_mm)
+    similarity = similarity_of(plain, copy, atlas)
     low = similarity < atlas.settings.least_similarity
     return replace(plain, similarity=similarity, failure=f"correlation with the atlas {similarity:.2f}" if low else "")
 
@@ -216,27 +220,16 @@ def main() -> None:
         box = best_start(scan, boxes, atlases[0])
         starts = [Affine.between(box, a.box_mm) for a in atlases]
         settings = atlases[0].settings
-        grid = region(scan, box, settings)
-        hu, known = resample(scan, grid, settings.window_hu)
-
-        def one(
-            pair: tuple[Atlas, Affine],
-            hu: F32 = hu,
-            known: np.ndarray = known,
-            grid: Grid = grid,
-        ) -> Registration:
-            atlas, start = pair
-            return register(hu, known, grid, atlas.hu, atlas.grid, start, atlas.settings, heart_mm=atlas.box_mm)
-
+        copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
         began = time.perf_counter()
         with ThreadPoolExecutor(options.threads) as pool:
-            found = list(pool.map(one, zip(atlases, starts, strict=True)))
+            found = list(pool.map(partial(register, copy), atlases, starts))
         ours.seconds.append(time.perf_counter() - began)
-        plain = np.zeros((3, *grid.shape), dtype=np.float32)
-        results = [[Registration(s, grid, plain, 0.0) for s in starts], found]
+        plain = np.zeros((3, *copy.grid.shape), dtype=np.float32)
+        results = [[Registration(s, copy.grid, plain, 0.0) for s in starts], found]
         for variant, engine in theirs.items():
             assert peer is not None
-            seconds, found = peer(variant, hu, known, grid, atlases, starts)
+            seconds, found = peer(variant, copy, atlases, starts)
             engine.seconds.append(seconds)
             results.append(found)
         for engine, registered in zip(engines, results, strict=True):
@@ -244,7 +237,7 @@ def main() -> None:
                 engine.similarities += [r.similarity for r in registered]
             engine.pairs_failed += sum(bool(r.failure) for r in registered)
             engine.lines.append(mean_lines(list(zip(atlases, registered, strict=True)), len(atlases)))
-        inside = {a: b[0][((b[0] >= 0) & (b[0] <= extent)).all(axis=1)] for a, b in labelled.branches.items()}
+        inside = {a: b[0][within(b[0], 0.0, extent)] for a, b in labelled.branches.items()}
         truths.append({a: line for a, line in inside.items() if len(line)})
         print(row.scan_id, *(f"{e.seconds[-1]:.1f} s" for e in engines[1:]), file=sys.stderr, flush=True)
         load.append(os.getloadavg()[0])

@@ -14,9 +14,10 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from calcscore_ml.anatomy import AORTA, Organ
+from calcscore_ml.anatomy import Organ
 from calcscore_ml.errors import RecipeError
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.heart.grid import within
 from calcscore_ml.heart.locate import Location
 from calcscore_ml.scan import Scan
 
@@ -206,10 +207,9 @@ def _inside_aorta(
     """Which bright voxels lie in the aorta, of the components that reach from it into the spine."""
     assert location.grid is not None
     at = np.stack(np.unravel_index(where, scan.hu.shape), axis=1) * np.asarray(scan.geometry.spacing)
-    near = ((at >= location.grid.lower_mm) & (at <= location.grid.upper_mm)).all(axis=1)
+    near = within(at, location.grid.lower_mm, location.grid.upper_mm)
     inner, spine = np.zeros((2, len(where)), dtype=bool)
-    aorta = np.stack([location.organs[o] for o in AORTA]).sum(axis=0)
-    inner[near] = location.grid.sample(aorta, at[near], 0.0) >= AORTA_SHARE
+    inner[near] = location.grid.sample(location.aorta, at[near], 0.0) >= AORTA_SHARE
     spine[near] = location.grid.sample(location.organs[Organ.SPINE], at[near], 0.0) >= SPINE_SHARE
     count = int(component.max(initial=0)) + 1
     both = np.bincount(component[inner], minlength=count).astype(bool)

@@ -16,10 +16,11 @@ from calcscore_ml.cli import app
 from calcscore_ml.cli.atlas import build
 from calcscore_ml.errors import ManifestError, RecipeError, ResultError, ScanError
 from calcscore_ml.geometry import Geometry
-from calcscore_ml.heart import atlas_build
+from calcscore_ml.heart import registration
 from calcscore_ml.heart.atlas import LANDMARKS, SHARES, Atlas, atlas_folders, read_atlas, read_atlases, write_atlas
-from calcscore_ml.heart.atlas_build import TEMPLATES, build_atlases, choose_templates, organ_box
+from calcscore_ml.heart.atlas_build import TEMPLATES, build_atlases, choose_templates
 from calcscore_ml.heart.grid import Grid
+from calcscore_ml.heart.labelled import organ_box
 from calcscore_ml.heart.registration import RegistrationSettings
 from calcscore_ml.io.centrelines import read_centrelines, write_centrelines
 from calcscore_ml.io.labels import read_labels
@@ -225,15 +226,15 @@ def test_scans_that_cannot_be_used_are_told_once_and_the_rest_goes_on(labelled, 
 
 def test_a_scan_left_out_of_several_atlases_is_told_once(labelled, monkeypatch):
     """Failed registrations to several templates, even those ITK gives up on, are one line for the scan."""
-    real, calls = atlas_build.register, []
+    real, calls = registration.fit_affine, []
 
-    def register(*arguments, **named):
+    def fit_affine(*arguments):
         calls.append(1)
         if len(calls) > 4:  # the third scan, to both templates
             raise RuntimeError("ITK\nall samples map outside\n")
-        return real(*arguments, **named)
+        return real(*arguments)
 
-    monkeypatch.setattr(atlas_build, "register", register)
+    monkeypatch.setattr(registration, "fit_affine", fit_affine)
     atlases, failed = build_atlases(labelled[:3], templates=2, settings=QUICK)
     assert [a.provenance["scans"] for a in atlases] == [2, 2]
     ((name, reason),) = failed

@@ -8,14 +8,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"calcscore_features"},
-    {"errors", "files", "anatomy", "geometry", "scan", "components", "manifest", "configs"},
+    {"errors", "files", "anatomy", "geometry", "scan", "components", "manifest", "csv_lines", "configs", "batch"},
     {"io", "quality"},
     {"heart", "candidates"},
     {"table", "models"},
     {"referral"},
     {"scores"},
     {"recipe", "result", "phantom", "evaluation"},
-    {"batch"},
     {"pipeline"},
     {"training", "assessment"},
     {"reports"},

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from calcscore_features import place
 from calcscore_ml.anatomy import ARTERIES, Label, Organ
 from calcscore_ml.candidates import find_candidates
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart import locate as locating
 from calcscore_ml.heart.aorta import refine_aorta
-from calcscore_ml.heart.atlas import read_atlases
+from calcscore_ml.heart.atlas import LANDMARKS, read_atlases
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
-from calcscore_ml.heart.grid import Grid, extent_mm, resample
+from calcscore_ml.heart.grid import Copy, Grid, extent_mm, resample
 from calcscore_ml.heart.locate import FUSED, Location, locate
 from calcscore_ml.heart.registration import Affine, RegistrationSettings, register
 from calcscore_ml.heart.roi import HeartBox
@@ -79,20 +80,20 @@ def test_distance_to_a_ball_is_right():
 
 
 def warped_copy(atlas, shift_mm, stretch):
-    """A copy of a template, moved and stretched about its middle; the map from the copy to the template."""
+    """A copy of a template, moved and stretched about its middle, and the map from the copy to the template."""
     middle = atlas.grid.upper_mm / 2
     affine = Affine(np.diag(stretch), middle - np.diag(stretch) @ middle + shift_mm)
     grid = Grid.cover(atlas.box_mm[0] - 20, atlas.box_mm[1] + 30, 4.0)
-    return atlas.grid.sample(atlas.hu, affine(grid.points())).reshape(grid.shape), grid, affine
+    hu = atlas.grid.sample(atlas.hu, affine(grid.points())).reshape(grid.shape)
+    return Copy(grid, hu, np.ones(grid.shape, dtype=bool)), affine
 
 
 def test_registration_finds_a_known_map(atlases):
     """A template moved by 12 mm and stretched by 8 % is found again: points go home to 1.5 mm on average."""
-    atlas = atlases[0]
-    hu, grid, true = warped_copy(atlas, np.array([6.0, -8.0, 7.0]), np.array([1.08, 0.95, 1.04]))
-    known = np.ones(grid.shape, dtype=bool)
+    atlas = replace(atlases[0], settings=QUICK)
+    copy, true = warped_copy(atlas, np.array([6.0, -8.0, 7.0]), np.array([1.08, 0.95, 1.04]))
     start = Affine(np.eye(3), np.zeros(3))
-    found = register(hu, known, grid, atlas.hu, atlas.grid, start, QUICK, heart_mm=atlas.box_mm)
+    found = register(copy, atlas, start)
     assert found.failure == ""
     at = np.random.default_rng(1).uniform(*true.inverse(atlas.box_mm), (200, 3))
     assert np.linalg.norm(found.to_atlas(at) - true(at), axis=1).mean() < 1.5
@@ -101,11 +102,10 @@ def test_registration_finds_a_known_map(atlases):
 
 def test_registration_is_the_same_every_time(atlases):
     """No clock and no thread has a say: two runs agree to the bit."""
-    atlas = atlases[1]
-    hu, grid, _ = warped_copy(atlas, np.array([4.0, 3.0, -5.0]), np.ones(3))
-    known = np.ones(grid.shape, dtype=bool)
+    atlas = replace(atlases[1], settings=QUICK)
+    copy, _ = warped_copy(atlas, np.array([4.0, 3.0, -5.0]), np.ones(3))
     start = Affine(np.eye(3), np.zeros(3))
-    one, two = (register(hu, known, grid, atlas.hu, atlas.grid, start, QUICK, heart_mm=atlas.box_mm) for _ in range(2))
+    one, two = (register(copy, atlas, start) for _ in range(2))
     assert np.array_equal(one.affine.matrix, two.affine.matrix)
     assert np.array_equal(one.displacement_mm, two.displacement_mm)
 
@@ -113,14 +113,14 @@ def test_registration_is_the_same_every_time(atlases):
 @pytest.mark.parametrize("kind", ["noise", "upside down", "flat"])
 def test_a_registration_that_failed_says_so(atlases, kind):
     """What is no chest, or a chest on its head, is not registered in silence."""
-    atlas = atlases[0]
-    hu, grid, _ = warped_copy(atlas, np.zeros(3), np.ones(3))
+    atlas = replace(atlases[0], settings=QUICK)
+    copy, _ = warped_copy(atlas, np.zeros(3), np.ones(3))
+    hu = copy.hu
     if kind == "noise":
         hu = np.random.default_rng(2).uniform(-200, 100, hu.shape).astype(np.float32)
     hu = {"noise": hu, "upside down": np.ascontiguousarray(hu[::-1, ::-1]), "flat": np.zeros_like(hu)}[kind]
     start = Affine(np.eye(3), np.zeros(3))
-    known = np.ones(grid.shape, dtype=bool)
-    assert register(hu, known, grid, atlas.hu, atlas.grid, start, QUICK, heart_mm=atlas.box_mm).failure
+    assert register(replace(copy, hu=hu), atlas, start).failure
 
 
 def test_the_aorta_is_found_where_its_rim_is():
@@ -269,3 +269,9 @@ def test_what_does_not_touch_the_spine_stays_whole():
     location.organs[Organ.SPINE][:] = 0
     assert len(find_candidates(scan, location=location)) == 1
     assert len(find_candidates(scan, location=replace(location, trusted=False))) == 1
+
+
+def test_features_and_atlases_speak_of_the_same_things():
+    """The order of arteries and the names of landmarks are those of the features."""
+    assert tuple(artery.name.lower() for artery in ARTERIES) == place.ARTERIES
+    assert tuple(name.replace(" ", "_") for name in LANDMARKS) == place.LANDMARKS

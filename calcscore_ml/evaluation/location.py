@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
-from calcscore_ml.heart.atlas_build import resample_line
-from calcscore_ml.heart.grid import extent_mm
+from calcscore_ml.heart.grid import extent_mm, within
 from calcscore_ml.heart.labelled import Labelled
+from calcscore_ml.heart.lines import resample_line
 from calcscore_ml.heart.locate import Location
 from calcscore_ml.heart.roi import HeartBox
 
@@ -81,15 +81,14 @@ def location_error(location: Location, truth: Labelled) -> LocationError:
     heart = aorta = float("nan")
     arteries: dict[Label, float] = {}
     if location.grid is not None:
-        at = np.rint(location.grid.points() / np.asarray(scan.geometry.spacing)).astype(int)
-        true = truth.organs[tuple(np.clip(at, 0, np.array(scan.hu.shape) - 1).T)].reshape(location.grid.shape)
+        true = location.grid.nearest(truth.organs, scan.geometry.spacing)
         labels = location.labels()
         heart = dice(labels == Organ.HEART, true == Organ.HEART)
         aorta = dice(np.isin(labels, AORTA), np.isin(true, AORTA))
         extent = extent_mm(scan)
         for label in ARTERIES:
             line = truth.branches[label][0]
-            line = line[((line >= 0) & (line <= extent)).all(axis=1)]
+            line = line[within(line, 0.0, extent)]
             found = resample_line(location.arteries[label].mean(axis=0), FINE)
             arteries[label] = float(cKDTree(found).query(line)[0].mean()) if len(line) else float("nan")
     return LocationError(

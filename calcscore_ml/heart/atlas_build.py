@@ -4,38 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 
 from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
-from calcscore_ml.errors import CalcscoreError, ManifestError
+from calcscore_ml.batch import collect
+from calcscore_ml.errors import ManifestError
 from calcscore_ml.heart.atlas import SHARES, Atlas
-from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
-from calcscore_ml.heart.labelled import TOLD, Labelled, lacking_error, organ_box, read_labelled
-from calcscore_ml.heart.registration import Affine, Registration, RegistrationSettings, register
+from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm, resample, within
+from calcscore_ml.heart.labelled import TOLD, Labelled, lacking_error, read_labelled
+from calcscore_ml.heart.lines import resample_line
+from calcscore_ml.heart.registration import Affine, Registration, RegistrationSettings, region, register
 from calcscore_ml.manifest import ManifestRow
-
-__all__ = [
-    "ARTERY_MM",
-    "CALCIUM_MM",
-    "TEMPLATES",
-    "Labelled",
-    "build_atlases",
-    "choose_templates",
-    "organ_box",
-    "read_labelled",
-    "resample_line",
-]
-
-Value = TypeVar("Value")
 
 TEMPLATES = 5
 """Atlases built from a cohort unless told otherwise."""
@@ -109,48 +94,37 @@ def build_atlases(
     if templates < 1:
         raise ManifestError(f"an atlas has a template, got {templates} templates; ask for one or more")
     failed: defaultdict[str, list[str]] = defaultdict(list)
-    good, shapes = [], []
-    for row, shape in zip(rows, Parallel(n_jobs=workers)(delayed(_try)(_describe, row) for row in rows), strict=True):
-        if isinstance(shape, str):
-            failed[row.scan_id].append(shape)
-            on_scan()
-        else:
-            good.append(row)
-            shapes.append(shape)
-    if len(good) < templates:
-        told = "".join(f"; {name}: {reasons[0]}" for name, reasons in list(failed.items())[:TOLD])
+    row_of = {row.scan_id: row for row in rows}
+    shapes, unusable = collect(_describe, rows, name=_scan_id, workers=workers)
+    for name, reason in unusable:
+        failed[name].append(reason)
+        on_scan()
+    if len(shapes) < templates:
+        told = "".join(f"; {name}: {reason}" for name, reason in unusable[:TOLD])
         raise ManifestError(
-            f"every template is the scan of another patient, got {len(good)} usable patients for {templates} "
+            f"every template is the scan of another patient, got {len(shapes)} usable patients for {templates} "
             f"templates; ask for fewer, or mend the scans{told}"
         )
-    bases = []
-    for row in (good[i] for i in choose_templates(np.array(shapes), templates, seed)):
-        base = _try(lambda r: _template(read_labelled(r), chosen), row)
-        if isinstance(base, str):
-            failed[row.scan_id].append(f"no template: {base}")
-        else:
-            bases.append((row, base))
-    carry = partial(_carry, bases=[base for _, base in bases], settings=chosen)
-    carried: list[tuple[ManifestRow, list[_Carried | str]]] = []
-    outcomes = Parallel(n_jobs=workers, return_as="generator")(delayed(_try)(carry, row) for row in good)
-    for row, outcome in zip(good, outcomes, strict=True):
-        if isinstance(outcome, str):
-            failed[row.scan_id].append(outcome)
-        else:
-            carried.append((row, outcome))
-        on_scan()
+    good = [row_of[name] for name in shapes]
+    picked = [good[i] for i in choose_templates(np.array(list(shapes.values())), templates, seed)]
+    bases, no_template = collect(partial(_template, settings=chosen), picked, name=_scan_id)
+    for name, reason in no_template:
+        failed[name].append(f"no template: {reason}")
+    carry = partial(_carry, bases=list(bases.values()), settings=chosen)
+    carried, lost = collect(carry, good, name=_scan_id, workers=workers, on_item=on_scan)
+    for name, reason in lost:
+        failed[name].append(reason)
     atlases: list[Atlas] = []
-    for k, (own, base) in enumerate(bases):
+    for k, (own, base) in enumerate(bases.items()):
         name = f"{len(atlases) + 1}"
-        parts = [part for _, ways in carried if not isinstance(part := ways[k], str)]
+        parts = {scan: part for scan, ways in carried.items() if not isinstance(part := ways[k], str)}
         if not parts:
-            failed[own.scan_id].append("no template: no scan could be registered to it")
+            failed[own].append("no template: no scan could be registered to it")
             continue
-        for row, ways in carried:
+        for scan, ways in carried.items():
             if isinstance(part := ways[k], str):
-                failed[row.scan_id].append(f"left out of atlas {name}: {part}")
-        used = [row for row, ways in carried if not isinstance(ways[k], str)]
-        atlases.append(_gather(base, parts, name, own, used, chosen))
+                failed[scan].append(f"left out of atlas {name}: {part}")
+        atlases.append(_gather(base, list(parts.values()), name, [row_of[scan] for scan in parts]))
     if not atlases:
         told = "; ".join(f"{name}: {reasons[0]}" for name, reasons in list(failed.items())[:TOLD])
         raise ManifestError(f"an atlas needs a template and scans registered to it, got none; mend the scans: {told}")
@@ -185,13 +159,6 @@ def choose_templates(shapes: NDArray[np.float64], count: int, seed: int = 0) -> 
     return sorted(picked)
 
 
-def resample_line(line: NDArray[np.float64], count: int = SHARES) -> NDArray[np.float64]:
-    """Place `count` points at equal shares of the length of an (n, 3) line."""
-    s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    at = np.linspace(0, s[-1], count)
-    return np.stack([np.interp(at, s, line[:, i]) for i in range(3)], axis=1)
-
-
 def _one_per_patient(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
     first: dict[str, ManifestRow] = {}
     for row in sorted(rows, key=lambda r: r.scan_id):
@@ -199,14 +166,8 @@ def _one_per_patient(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
     return list(first.values())
 
 
-def _try(what: Callable[[ManifestRow], Value], row: ManifestRow) -> Value | str:
-    """Do it, or say why not: a scan that cannot be used never stops the others."""
-    try:
-        return what(row)
-    except (CalcscoreError, MemoryError) as error:
-        return f"{error}" or type(error).__name__
-    except OSError as error:
-        return f"{error.strerror or error}: {Path(error.filename).name}" if error.filename else f"{error}"
+def _scan_id(row: ManifestRow) -> str:
+    return row.scan_id
 
 
 def _describe(row: ManifestRow) -> NDArray[np.float64]:
@@ -223,20 +184,19 @@ def _describe(row: ManifestRow) -> NDArray[np.float64]:
     return np.array(numbers)
 
 
-def _template(one: Labelled, settings: RegistrationSettings) -> Atlas:
+def _template(row: ManifestRow, settings: RegistrationSettings) -> Atlas:
     """Make the atlas of one patient, without what the others know."""
+    one = read_labelled(row)
     spacing, extent = np.asarray(one.scan.geometry.spacing), extent_mm(one.scan)
     box = one.box_mm
     world = Grid.cover(np.maximum(box[0] - BELOW_MM, 0), np.minimum(box[1] + ABOVE_MM, extent), settings.step_mm)
     hu, _ = resample(one.scan, world, settings.window_hu)
-    at = np.rint(world.points() / spacing).astype(int)
-    at = np.clip(at, 0, np.array(one.organs.shape) - 1)
-    organs = one.organs[tuple(at.T)].reshape(world.shape)
+    organs = world.nearest(one.organs, spacing)
     for organ in (Organ.HEART, Organ.ASCENDING_AORTA):
         if not (organs == organ).any():
             raise ManifestError(f"a template's label volume must hold the {organ.title} near the heart, got too little")
     origin = world.lower_mm
-    lines = {a: resample_line(b[0] - origin) for a, b in one.branches.items()}
+    lines = {a: resample_line(b[0] - origin, SHARES) for a, b in one.branches.items()}
     empty = np.zeros(world.shape, dtype=np.float32)
     return Atlas(
         name=one.row.scan_id,
@@ -254,30 +214,19 @@ def _template(one: Labelled, settings: RegistrationSettings) -> Atlas:
 
 
 def _carry(row: ManifestRow, bases: list[Atlas], settings: RegistrationSettings) -> list[_Carried | str]:
-    """Register one scan to every template and carry its arteries and calcium over."""
+    """Register one scan to every template and carry its arteries and calcium over, or say why not."""
     one = read_labelled(row)
     extent, box = extent_mm(one.scan), one.box_mm
-    grid = Grid.cover(
-        np.maximum(box[0] - settings.below_mm, 0), np.minimum(box[1] + settings.above_mm, extent), settings.step_mm
-    )
-    hu, known = resample(one.scan, grid, settings.window_hu)
-    out: list[_Carried | str] = []
-    for base in bases:
-        start = Affine.between(box, base.box_mm)
-        try:
-            found = register(hu, known, grid, base.hu, base.grid, start, settings, heart_mm=base.box_mm)
-        except (RuntimeError, np.linalg.LinAlgError) as error:  # what ITK raises when two images do not overlap
-            out.append(f"registration to the atlas failed: {str(error).strip().splitlines()[-1]}")
-            continue
-        out.append(found.failure or _through(one, found, extent))
-    return out
+    copy = Copy.of(one.scan, region(one.scan, box, settings), settings.window_hu)
+    found = [register(copy, base, Affine.between(box, base.box_mm)) for base in bases]
+    return [each.failure or _through(one, each, extent) for each in found]
 
 
 def _through(one: Labelled, found: Registration, extent: NDArray[np.float64]) -> _Carried:
     """Carry what lies inside the scan."""
 
     def inside(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        keep = ((points >= 0) & (points <= extent)).all(axis=1)
+        keep = within(points, 0.0, extent)
         return found.to_atlas(points[keep]) if keep.any() else np.zeros((0, 3))
 
     return _Carried(
@@ -287,14 +236,7 @@ def _through(one: Labelled, found: Registration, extent: NDArray[np.float64]) ->
     )
 
 
-def _gather(
-    base: Atlas,
-    carried: list[_Carried],
-    name: str,
-    row: ManifestRow,
-    used: Sequence[ManifestRow],
-    settings: RegistrationSettings,
-) -> Atlas:
+def _gather(base: Atlas, carried: list[_Carried], name: str, used: Sequence[ManifestRow]) -> Atlas:
     """Mean centrelines, their spread and the maps of probability, over all patients carried to a template.
 
     Calcium is that of patients with labels: what nobody labelled is not known to be absent.
@@ -302,7 +244,7 @@ def _gather(
     lines, spread = {}, {}
     for artery in ARTERIES:
         stems = [c.branches[artery][0] for c in carried]
-        whole = [resample_line(s) for s in stems if len(s) >= 2]
+        whole = [resample_line(s, SHARES) for s in stems if len(s) >= 2]
         mean = np.mean(whole, axis=0)
         near = np.array([cKDTree(resample_line(w, 8 * SHARES)).query(mean)[0] for w in whole])
         lines[artery], spread[artery] = mean, np.sqrt((near**2).mean(axis=0))
@@ -316,12 +258,19 @@ def _gather(
         "apex": lines[Label.LAD][-1], "crux": lines[Label.RCA][-1], "aortic root": root,
     }  # fmt: skip
     provenance = {
-        "template": row.scan_id, "scans": len(carried),
+        "template": base.name, "scans": len(carried),
         "source": _all(r.source for r in used), "licence": _all(r.licence for r in used),
         "with calcium": sum(any(len(p) for p in c.calcium_mm.values()) for c in carried),
     }  # fmt: skip
-    return Atlas(
-        name, base.grid, base.hu, base.organs, maps, calcium, lines, spread, ends, base.box_mm, settings, provenance
+    return replace(
+        base,
+        name=name,
+        artery=maps,
+        calcium=calcium,
+        centrelines=lines,
+        spread_mm=spread,
+        landmarks=ends,
+        provenance=provenance,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calcscore_ml.heart.grid import block_means
 from calcscore_ml.scan import Scan
 
 COARSE_MM = 3.0
@@ -43,10 +44,7 @@ def coarsen(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     spacing = np.asarray(scan.geometry.spacing)
     block = np.array([1, *np.maximum(1, np.rint(COARSE_MM / spacing[1:]))]).astype(np.intp)
     block = np.minimum(block, scan.hu.shape)
-    nz, ny, nx = np.asarray(scan.hu.shape) // block
-    cut = scan.hu[:, : ny * block[1], : nx * block[2]]
-    rows = cut.reshape(nz, ny * block[1], nx, block[2]).mean(axis=3, dtype=np.float32)
-    return rows.reshape(nz, ny, block[1], nx).mean(axis=2), block
+    return block_means(scan.hu, block), block
 
 
 def body_mask(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[np.bool_]:

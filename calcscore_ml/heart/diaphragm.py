@@ -35,11 +35,11 @@ def floor_mm(scan: Scan, starts: Mapping[str, HeartBox | None]) -> float:
     lungs, slices = starts.get("lungs"), starts.get("slices")
     if slices is None or not slices.trusted:
         return -np.inf
-    floors = [slices.lower_mm[0] - BELOW_SLICES_MM]
-    agree = lungs is not None and abs(lungs.lower_mm[0] - slices.lower_mm[0]) <= AGREE_MM
-    if lungs is not None and agree and lungs.on_liver and extent_mm(scan)[2] >= WHOLE_CHEST_MM:
-        floors.append(lungs.lower_mm[0] - BELOW_LIVER_MM)
-    return float(max(floors))
+    floor = slices.lower_mm[0] - BELOW_SLICES_MM
+    if lungs is None or not lungs.on_liver or extent_mm(scan)[2] < WHOLE_CHEST_MM:
+        return floor
+    agree = abs(lungs.lower_mm[0] - slices.lower_mm[0]) <= AGREE_MM
+    return max(floor, lungs.lower_mm[0] - BELOW_LIVER_MM) if agree else floor
 
 
 def trim_heart(share: F32, grid: Grid, lowest_mm: float) -> F32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,15 +73,60 @@ class Grid:
         mode, fill = ("nearest", 0.0) if outside is None else ("constant", outside)
         return np.asarray(ndimage.map_coordinates(values, at, np.float32, order=1, mode=mode, cval=fill))
 
+    def nearest(self, values: NDArray[np.generic], spacing_mm: ArrayLike) -> NDArray[Any]:
+        """Take the nearest voxel of a volume with the scan's own spacing, at every voxel of the grid."""
+        at = np.rint(self.points() / np.asarray(spacing_mm)).astype(int)
+        return np.asarray(values[tuple(np.clip(at, 0, np.array(values.shape) - 1).T)].reshape(self.shape))
+
     def pad(self, voxels: int) -> Grid:
         """Return the grid grown by some voxels on every side."""
         nz, ny, nx = (n + 2 * voxels for n in self.shape)
         return Grid(self.lower_mm - voxels * self.step_mm, self.step_mm, (nz, ny, nx))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Copy:
+    """A coarse copy of a part of a scan.
+
+    Parameters
+    ----------
+    grid : Grid
+        Where it is.
+    hu : array of float32
+        Clipped to soft tissue [HU].
+    known : array of bool
+        Where the scan has voxels.
+    """
+
+    grid: Grid
+    hu: F32
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, scan: Scan, grid: Grid, window_hu: tuple[float, float]) -> Copy:
+        """Copy a scan, see `resample`."""
+        return cls(grid, *resample(scan, grid, window_hu))
+
+
+def within(points_mm: NDArray[np.float64], low_mm: ArrayLike, high_mm: ArrayLike) -> NDArray[np.bool_]:
+    """Whether (n, 3) points lie in a box, its faces included, (n,)."""
+    return np.asarray(((points_mm >= np.asarray(low_mm)) & (points_mm <= np.asarray(high_mm))).all(axis=1))
+
+
 def extent_mm(scan: Scan) -> NDArray[np.float64]:
     """Return the centre of a scan's last voxel, (3,) [mm]; that of its first is 0."""
     return np.asarray((np.array(scan.hu.shape) - 1) * np.array(scan.geometry.spacing))
+
+
+def block_means(values: NDArray[np.generic], block: NDArray[np.integer]) -> F32:
+    """Average blocks of (z, y, x) voxels; what fills no whole block at the far ends is left out."""
+    nz, ny, nx = (int(n) for n in np.asarray(values.shape) // block)
+    bz, by, bx = (int(b) for b in block)
+    values = values[: nz * bz, : ny * by, : nx * bx]
+    # One axis after the other: a single mean over three axes of a 6-D view reads memory out of order.
+    out = values.reshape(nz * bz, ny * by, nx, bx).mean(axis=3, dtype=np.float32)
+    out = out.reshape(nz * bz, ny, by, nx).mean(axis=2)
+    return np.asarray(out.reshape(nz, bz, ny, nx).mean(axis=1), dtype=np.float32)
 
 
 def resample(scan: Scan, grid: Grid, window_hu: tuple[float, float]) -> tuple[F32, NDArray[np.bool_]]:
@@ -112,7 +158,7 @@ def resample(scan: Scan, grid: Grid, window_hu: tuple[float, float]) -> tuple[F3
     first = np.clip(first, 0, whole - block)
     last = np.clip((last + block - 1) // block * block, first + block, whole)
     cut = scan.hu[tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))]
-    means = _block_means(np.clip(cut, *window_hu), block)
+    means = block_means(np.clip(cut, *window_hu), block)
     outside = cut == OUTSIDE_HU
     axes = [
         (grid.lower_mm[i] + np.arange(grid.shape[i]) * grid.step_mm - (first[i] + (block[i] - 1) / 2) * spacing[i])
@@ -124,17 +170,8 @@ def resample(scan: Scan, grid: Grid, window_hu: tuple[float, float]) -> tuple[F3
     inside = [(e >= -0.5) & (e <= n - 0.5) for e, n in zip(edge, scan.hu.shape, strict=True)]
     known = inside[0][:, None, None] & inside[1][:, None] & inside[2]
     if outside.any():
-        known &= _lerp(_block_means(outside.astype(np.float32), block), axes) < 0.5
+        known &= _lerp(block_means(outside.astype(np.float32), block), axes) < 0.5
     return hu, known
-
-
-def _block_means(values: NDArray[np.generic], block: NDArray[np.integer]) -> F32:
-    """Average blocks, one axis after the other: one mean over three axes of a 6-D view reads memory out of order."""
-    nz, ny, nx = (int(n) for n in np.asarray(values.shape) // block)
-    bz, by, bx = (int(b) for b in block)
-    out = values.reshape(nz * bz, ny * by, nx, bx).mean(axis=3, dtype=np.float32)
-    out = out.reshape(nz * bz, ny, by, nx).mean(axis=2)
-    return np.asarray(out.reshape(nz, bz, ny, nx).mean(axis=1), dtype=np.float32)
 
 
 def _lerp(values: F32, axes: list[NDArray[np.float64]]) -> F32:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import ARTERIES, Label, Organ
 from calcscore_ml.errors import ManifestError
-from calcscore_ml.heart.grid import extent_mm
+from calcscore_ml.heart.grid import extent_mm, within
+from calcscore_ml.heart.lines import arc_mm
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.centrelines import read_centrelines
 from calcscore_ml.io.labels import read_labels
@@ -69,28 +71,11 @@ def read_labelled(row: ManifestRow) -> Labelled:
     ManifestError
         When something is lacking: a file, the heart's label, an artery, or an artery on the heart.
     """
-    if row.organs is None or row.centrelines is None:
-        raise lacking_error([row])
-    scan = read_scan(row.image)
-    spacing = np.asarray(scan.geometry.spacing)
-    organs = read_labels(row.organs, scan.geometry, Organ)
-    table = read_centrelines(row.centrelines)
-    place = scan.geometry.to_index(table[["x_mm", "y_mm", "z_mm"]].to_numpy()) * spacing
-    branches: dict[Label, list[NDArray[np.float64]]] = {}
-    for label in ARTERIES:
-        own = table["artery"] == label.name
-        lines = {str(b): place[(own & (table["branch"] == b)).to_numpy()] for b in table["branch"][own].unique()}
-        if not lines:
-            raise ManifestError(f"an atlas needs every coronary artery's centreline, {row.scan_id} has no {label.name}")
-        stem = STEM[label] if STEM[label] in lines else max(lines, key=lambda b: _length(lines[b]))
-        branches[label] = [lines.pop(stem), *lines.values()]
-    _need_arteries_on_heart(branches, organ_box(organs, spacing), extent_mm(scan), row)
-    calcium = {}
-    labels = None if row.labels is None else read_labels(row.labels, scan.geometry)
-    for label in ARTERIES:
-        voxels = np.argwhere(labels == label) if labels is not None else np.zeros((0, 3))
-        calcium[label] = voxels[:: max(1, len(voxels) // CALCIUM_VOXELS)] * spacing
-    return Labelled(row, scan, organs, branches, calcium)
+    try:
+        return _read(row)
+    except OSError as error:  # its own words hold the folders, and a folder may be named after a patient
+        named = f": {Path(error.filename).name}" if error.filename else ""
+        raise ManifestError(f"{error.strerror or error}{named}") from error
 
 
 def organ_box(
@@ -123,6 +108,31 @@ def lacking_error(rows: Sequence[ManifestRow]) -> ManifestError:
     )
 
 
+def _read(row: ManifestRow) -> Labelled:
+    if row.organs is None or row.centrelines is None:
+        raise lacking_error([row])
+    scan = read_scan(row.image)
+    spacing = np.asarray(scan.geometry.spacing)
+    organs = read_labels(row.organs, scan.geometry, Organ)
+    table = read_centrelines(row.centrelines)
+    place = scan.geometry.to_index(table[["x_mm", "y_mm", "z_mm"]].to_numpy()) * spacing
+    branches: dict[Label, list[NDArray[np.float64]]] = {}
+    for label in ARTERIES:
+        own = table["artery"] == label.name
+        lines = {str(b): place[(own & (table["branch"] == b)).to_numpy()] for b in table["branch"][own].unique()}
+        if not lines:
+            raise ManifestError(f"an atlas needs every coronary artery's centreline, {row.scan_id} has no {label.name}")
+        stem = STEM[label] if STEM[label] in lines else max(lines, key=lambda b: arc_mm(lines[b])[-1])
+        branches[label] = [lines.pop(stem), *lines.values()]
+    _need_arteries_on_heart(branches, organ_box(organs, spacing), extent_mm(scan), row)
+    calcium = {}
+    labels = None if row.labels is None else read_labels(row.labels, scan.geometry)
+    for label in ARTERIES:
+        voxels = np.argwhere(labels == label) if labels is not None else np.zeros((0, 3))
+        calcium[label] = voxels[:: max(1, len(voxels) // CALCIUM_VOXELS)] * spacing
+    return Labelled(row, scan, organs, branches, calcium)
+
+
 def _need_arteries_on_heart(
     branches: dict[Label, list[NDArray[np.float64]]],
     box: NDArray[np.float64],
@@ -131,14 +141,10 @@ def _need_arteries_on_heart(
 ) -> None:
     """Refuse centrelines of another scan, or in another world: mirrored, or in voxels."""
     for artery, (stem, *_) in branches.items():
-        inside = stem[((stem >= 0) & (stem <= extent)).all(axis=1)]
-        near = ((inside >= box[0] - NEAR_HEART_MM) & (inside <= box[1] + NEAR_HEART_MM)).all(axis=1)
+        inside = stem[within(stem, 0.0, extent)]
+        near = within(inside, box[0] - NEAR_HEART_MM, box[1] + NEAR_HEART_MM)
         if len(inside) < 2 or near.mean() < 0.5:
             raise ManifestError(
                 f"coronary arteries run on the labelled heart, got a {artery.title} elsewhere in {row.scan_id}; give "
                 "points in the world, millimetres, LPS: x to the left, y to the back, z to the head"
             )
-
-
-def _length(line: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())

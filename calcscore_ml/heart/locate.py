@@ -15,15 +15,8 @@ from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
 from calcscore_ml.heart.aorta import refine_aorta
 from calcscore_ml.heart.atlas import LANDMARKS, SHARES, Atlas
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
-from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
-from calcscore_ml.heart.registration import (
-    Affine,
-    Registration,
-    RegistrationSettings,
-    fit_affine,
-    register,
-    similarity_of,
-)
+from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm
+from calcscore_ml.heart.registration import Affine, Registration, fit_affine, region, register, similarity_of
 from calcscore_ml.heart.roi import HeartBox, find_heart_box
 from calcscore_ml.heart.slicewise import find_heart_box_by_slices
 from calcscore_ml.scan import Scan
@@ -92,6 +85,11 @@ class Location:
     arteries: Mapping[Label, NDArray[np.float64]] = field(default_factory=dict)
     landmarks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    @property
+    def aorta(self) -> F32:
+        """Share of the votes for the aorta, all its parts together, on `grid`."""
+        return np.asarray(np.sum([self.organs[o] for o in AORTA], axis=0), dtype=np.float32)
+
     def labels(self) -> NDArray[np.uint8]:
         """Return the `Organ` of every voxel of `grid`: the one with the most votes, none when none has the majority."""
         assert self.grid is not None
@@ -125,12 +123,10 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
         return Location(fallback, starts, remark="no atlas was used" if boxes else "no heart between lungs was found")
     settings = atlases[0].settings
     box = best_start(scan, boxes, atlases[0])
-    grid = region(scan, box, settings)
-    hu, known = resample(scan, grid, settings.window_hu)
+    copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
 
     def one(atlas: Atlas) -> Registration:
-        start = Affine.between(box, atlas.box_mm)
-        return register(hu, known, grid, atlas.hu, atlas.grid, start, settings, heart_mm=atlas.box_mm)
+        return register(copy, atlas, Affine.between(box, atlas.box_mm))
 
     with ThreadPoolExecutor(threads or min(len(atlases), os.cpu_count() or 1)) as pool:
         found = list(pool.map(one, atlases))
@@ -140,47 +136,38 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
         similarity = float(np.mean([r.similarity for r in found]))
         return Location(fallback, starts, False, f"registration to the atlas failed: {reason}", similarity)
     arteries, marks = _carry_back(good)
-    organs = refine_aorta(hu, grid, _fuse(hu, grid, good))
-    organs[Organ.HEART] = trim_heart(organs[Organ.HEART], grid, floor_mm(scan, starts))
+    organs = refine_aorta(copy.hu, copy.grid, _fuse(copy, good))
+    organs[Organ.HEART] = trim_heart(organs[Organ.HEART], copy.grid, floor_mm(scan, starts))
     location = Location(
         box=fallback,
         starts=starts,
         similarity=float(np.mean([r.similarity for _, r in good])),
         spread_mm=_spread(arteries),
-        grid=grid,
+        grid=copy.grid,
         organs=organs,
         registered=tuple(good),
         arteries=arteries,
         landmarks=marks,
     )
-    own = box_of(organs[Organ.HEART], grid, scan)
+    own = box_of(organs[Organ.HEART], copy.grid, scan)
     remark = _doubt(location, own, scan)
     return replace(location, box=fallback if remark or own is None else own, trusted=not remark, remark=remark)
-
-
-def region(scan: Scan, box_mm: NDArray[np.float64], settings: RegistrationSettings) -> Grid:
-    """Grid of the part of a scan that is registered, around a (2, 3) heart box [mm]."""
-    low = np.maximum(box_mm[0] - settings.below_mm, 0)
-    high = np.minimum(box_mm[1] + settings.above_mm, extent_mm(scan))
-    return Grid.cover(low, np.maximum(high, low + 2 * settings.step_mm), settings.step_mm)
 
 
 def best_start(scan: Scan, boxes: list[NDArray[np.float64]], atlas: Atlas) -> NDArray[np.float64]:
     """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3)."""
     settings = replace(atlas.settings, affine_shrink=atlas.settings.affine_shrink[:1])
+    coarse = replace(atlas, settings=settings)
     ranked = []
     for box in boxes:
-        grid = region(scan, box, settings)
-        hu, known = resample(scan, grid, settings.window_hu)
+        copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
         start = Affine.between(box, atlas.box_mm)
         try:
-            affine = fit_affine(hu, known, grid, atlas.hu, atlas.grid, start, settings)
-        except RuntimeError:  # SimpleITK found nothing to compare: the box stays as it is
+            affine = fit_affine(copy, coarse, start)
+        except RuntimeError:  # nothing to compare: the box stays as it is
             affine = start
-        plain = Registration(affine, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
-        ranked.append(
-            (similarity_of(plain, hu, known, atlas.hu, atlas.grid, atlas.box_mm), _back(affine, atlas.box_mm))
-        )
+        plain = Registration(affine, copy.grid, np.zeros((3, *copy.grid.shape), dtype=np.float32), 0.0)
+        ranked.append((similarity_of(plain, copy, atlas), _back(affine, atlas.box_mm)))
     return max(ranked, key=lambda r: r[0])[1]
 
 
@@ -198,11 +185,10 @@ def box_of(share: F32, grid: Grid, scan: Scan) -> HeartBox | None:
         if len(hit) == 0:
             return None
         first, last = int(hit[0]), int(hit[-1])
-        low, high = grid.lower_mm[axis], grid.step_mm
-        faces[0, axis] = low + high * (first - _past(profile[first], profile[first - 1] if first else None))
-        faces[1, axis] = low + high * (
-            last + _past(profile[last], profile[last + 1] if last + 1 < len(profile) else None)
-        )
+        before = profile[first - 1] if first else None
+        after = profile[last + 1] if last + 1 < len(profile) else None
+        ends = (first - _past(profile[first], before), last + _past(profile[last], after))
+        faces[:, axis] = grid.lower_mm[axis] + grid.step_mm * np.array(ends)
         if first == 0 and grid.lower_mm[axis] <= 0:
             faces[0, axis] = -spacing[axis] / 2
         if last == len(profile) - 1 and grid.upper_mm[axis] >= extent[axis] - grid.step_mm / 2:
@@ -248,14 +234,15 @@ def _carry_back(
     return dict(zip(ARTERIES, lines, strict=True)), {n: marks[:, k] for k, n in enumerate(LANDMARKS)}
 
 
-def _fuse(hu: F32, grid: Grid, good: list[tuple[Atlas, Registration]]) -> dict[Organ, F32]:
+def _fuse(copy: Copy, good: list[tuple[Atlas, Registration]]) -> dict[Organ, F32]:
     """Votes of the atlases for each organ, weighed where an atlas resembles the scan."""
+    grid = copy.grid
     points = grid.points()
     total = np.zeros(grid.shape, dtype=np.float32)
     votes = {organ: np.zeros(grid.shape, dtype=np.float32) for organ in FUSED}
     for atlas, registration in good:
         at = registration.to_atlas(points)
-        difference = atlas.grid.sample(atlas.hu, at).reshape(grid.shape) - hu
+        difference = atlas.grid.sample(atlas.hu, at).reshape(grid.shape) - copy.hu
         weight = 1 / (ndimage.gaussian_filter(difference**2, WEIGHT_SIGMA) + np.float32(WEIGHT_HU2))
         total += weight
         for organ, vote in votes.items():

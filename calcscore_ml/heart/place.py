@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from calcscore_features.place import ARTERIES as ARTERY_ORDER
-from calcscore_features.place import Place
-from calcscore_ml.anatomy import AORTA, Label, Organ
+from calcscore_features import Place
+from calcscore_ml.anatomy import ARTERIES, Organ
 from calcscore_ml.heart.atlas import SHARES
 from calcscore_ml.heart.body import body_mask
 from calcscore_ml.heart.grid import F32, Grid, extent_mm, resample
+from calcscore_ml.heart.lines import refine_line
 from calcscore_ml.heart.locate import Location
 from calcscore_ml.heart.roi import LUNG_BELOW_HU, lung_mask
 from calcscore_ml.heart.surfaces import Surface
@@ -30,9 +32,6 @@ calcium."""
 
 SEEN = 0.99
 """A place is seen when this share of it lies in the scan: next to its end, HU are those of padding too."""
-
-DENSE = 8
-"""Points a centreline is refined to between two of its own."""
 
 
 def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place:
@@ -62,33 +61,28 @@ def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place
         "lung": Surface.of(airy.astype(np.float32), grid, known),
         "body": Surface.of(body_mask(_continued(hu, known), step).astype(np.float32), grid, known),
     }
-    if not location.trusted:
-        return Place(
-            surface_mm={name: s.distance(points) for name, s in surfaces.items()},
-            tissue=_tissues(hu, known, grid, points),
-        )
-    assert location.grid is not None
-    votes = location.organs
-    masks = {
-        "heart": votes[Organ.HEART],
-        "aorta": np.sum([votes[o] for o in AORTA], axis=0),
-        "spine": votes[Organ.SPINE],
-        "sternum": votes[Organ.STERNUM],
-    }
-    surfaces |= {name: Surface.of(mask, location.grid) for name, mask in masks.items()}
-    near, along, spread = _arteries(location, points)
-    at = [(atlas, registration.to_atlas(points)) for atlas, registration in location.registered]
-    labels = [Label[name.upper()] for name in ARTERY_ORDER]
-    return Place(
+    seen = Place(
         surface_mm={name: s.distance(points) for name, s in surfaces.items()},
         tissue=_tissues(hu, known, grid, points),
+    )
+    if not location.trusted:
+        return seen
+    assert location.grid is not None
+    votes = {"heart": Organ.HEART, "spine": Organ.SPINE, "sternum": Organ.STERNUM}
+    masks = {"aorta": location.aorta, **{name: location.organs[organ] for name, organ in votes.items()}}
+    voted = {name: Surface.of(mask, location.grid).distance(points) for name, mask in masks.items()}
+    near, along, spread = _arteries(location, points)
+    at = [(atlas, registration.to_atlas(points)) for atlas, registration in location.registered]
+    return replace(
+        seen,
+        surface_mm={**seen.surface_mm, **voted},
         atlas_mm=np.stack([p - atlas.landmarks["aortic root"] for atlas, p in at]),
         landmark_mm={name.replace(" ", "_"): points - m.mean(axis=0) for name, m in location.landmarks.items()},
         artery_mm=near,
         artery_along=along,
         artery_spread_mm=spread,
         artery_probability=np.stack(
-            [np.stack([a.grid.sample(a.artery[n], p, 0.0) for n in labels], axis=1) for a, p in at]
+            [np.stack([a.grid.sample(a.artery[n], p, 0.0) for n in ARTERIES], axis=1) for a, p in at]
         ).astype(np.float64),
         calcium_probability=np.stack([a.grid.sample(a.calcium, p, 0.0) for a, p in at]).astype(np.float64),
     )
@@ -98,16 +92,12 @@ def _arteries(
     location: Location, points: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Distance to each centreline by each atlas, the share of its length there, and its spread: three (A, L, 4)."""
-    count = len(location.registered)
-    near, along, spread = np.zeros((3, count, len(points), len(ARTERY_ORDER)))
-    shares = np.linspace(0, 1, DENSE * (SHARES - 1) + 1)
+    near, along, spread = np.zeros((3, len(location.registered), len(points), len(ARTERIES)))
     own = np.linspace(0, 1, SHARES)
-    for k, name in enumerate(ARTERY_ORDER):
-        label = Label[name.upper()]
+    for k, label in enumerate(ARTERIES):
         for a, (atlas, _) in enumerate(location.registered):
-            line = location.arteries[label][a]
-            fine = np.stack([np.interp(shares, own, line[:, i]) for i in range(3)], axis=1)
-            near[a, :, k], index = cKDTree(fine).query(points)
+            line, shares = refine_line(location.arteries[label][a])
+            near[a, :, k], index = cKDTree(line).query(points)
             along[a, :, k] = shares[index]
             spread[a, :, k] = np.interp(shares[index], own, atlas.spread_mm[label])
     return near, along, spread

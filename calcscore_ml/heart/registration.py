@@ -5,13 +5,18 @@ A registration takes points of the scan to the atlas. It says how well the two a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK
 from numpy.typing import ArrayLike, NDArray
 
-from calcscore_ml.heart.grid import F32, Grid
+from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm, within
+from calcscore_ml.scan import Scan
+
+if TYPE_CHECKING:
+    from calcscore_ml.heart.atlas import Atlas
 
 INVERSE_STEPS = 40
 """Steps of the fixed-point iteration that inverts a registration at a point."""
@@ -134,73 +139,57 @@ class Registration:
         return found
 
 
-def register(
-    hu: F32,
-    known: NDArray[np.bool_],
-    grid: Grid,
-    atlas_hu: F32,
-    atlas_grid: Grid,
-    start: Affine,
-    settings: RegistrationSettings,
-    *,
-    heart_mm: NDArray[np.float64],
-) -> Registration:
-    """Register a coarse copy of a scan to an atlas.
+def region(scan: Scan, box_mm: NDArray[np.float64], settings: RegistrationSettings) -> Grid:
+    """Grid of the part of a scan that is registered, around a (2, 3) heart box [mm]."""
+    low = np.maximum(box_mm[0] - settings.below_mm, 0)
+    high = np.minimum(box_mm[1] + settings.above_mm, extent_mm(scan))
+    return Grid.cover(low, np.maximum(high, low + 2 * settings.step_mm), settings.step_mm)
+
+
+def register(copy: Copy, atlas: Atlas, start: Affine) -> Registration:
+    """Register a coarse copy of a scan to an atlas, as the atlas's settings say.
 
     Parameters
     ----------
-    hu, known : arrays
-        The copy, clipped, and where the scan has voxels; on `grid`.
-    grid : Grid
-        Of the copy.
-    atlas_hu : array of float32
-        The atlas, clipped alike, on `atlas_grid`.
-    atlas_grid : Grid
-        Of the atlas.
+    copy : Copy
+        Of the scan, clipped as the atlas is.
+    atlas : Atlas
+        Where points are to be carried.
     start : Affine
         A first guess, usually from two heart boxes.
-    settings : RegistrationSettings
-        The atlas's own.
-    heart_mm : (2, 3) array
-        Box in the atlas where similarity is measured [mm].
 
     Returns
     -------
     Registration
         With a failure when it went wrong, SimpleITK's own refusals included.
     """
+    grid = copy.grid
+    still = Registration(start, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
     try:
-        affine = fit_affine(hu, known, grid, atlas_hu, atlas_grid, start, settings)
-    except RuntimeError as error:
-        still = np.zeros((3, *grid.shape), dtype=np.float32)
-        return Registration(start, grid, still, 0.0, f"SimpleITK: {str(error).strip().splitlines()[-1]}")
-    wide = grid.pad(PAD_VOXELS)
-    warped = _warp(atlas_hu, atlas_grid, affine, wide, settings.window_hu[0])
-    own = warped.copy()
-    inner = (slice(PAD_VOXELS, -PAD_VOXELS),) * 3
-    own[inner] = np.where(known, hu, warped[inner])
-    field = _demons(own, warped, wide, settings)[inner]
-    displacement = np.ascontiguousarray(np.moveaxis(field[..., ::-1], 3, 0), dtype=np.float32)
-    plain = Registration(affine, grid, displacement, 0.0)
-    similarity = similarity_of(plain, hu, known, atlas_hu, atlas_grid, heart_mm)
-    failure = _failure(affine, displacement, grid.step_mm, similarity, settings)
-    return Registration(affine, grid, displacement, similarity, failure)
+        affine = fit_affine(copy, atlas, start)
+        displacement = _demons(copy, atlas, affine)
+        moved = replace(still, affine=affine, displacement_mm=displacement)
+        moved = replace(moved, similarity=similarity_of(moved, copy, atlas))
+        return replace(moved, failure=_failure(moved, atlas.settings))
+    except RuntimeError as error:  # what SimpleITK raises when two images do not overlap
+        return replace(still, failure=f"SimpleITK: {str(error).strip().splitlines()[-1]}")
+    except np.linalg.LinAlgError as error:
+        return replace(still, failure=f"atlas scaled by nothing finite ({error})")
 
 
-def fit_affine(
-    hu: F32,
-    known: NDArray[np.bool_],
-    grid: Grid,
-    atlas_hu: F32,
-    atlas_grid: Grid,
-    start: Affine,
-    settings: RegistrationSettings,
-) -> Affine:
-    """Find the affine map that correlates a coarse copy and an atlas best, from a first guess; see `register`."""
+def fit_affine(copy: Copy, atlas: Atlas, start: Affine) -> Affine:
+    """Find the affine map that correlates a coarse copy and an atlas best, from a first guess; see `register`.
+
+    Raises
+    ------
+    RuntimeError
+        When SimpleITK finds nothing to compare.
+    """
+    grid, settings = copy.grid, atlas.settings
     method = SimpleITK.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetMetricAsCorrelation()
-    method.SetMetricFixedMask(_image(known.astype(np.uint8), grid))
+    method.SetMetricFixedMask(_image(copy.known.astype(np.uint8), grid))
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(settings.affine_sampling, SAMPLING_SEED)
     method.SetInterpolator(SimpleITK.sitkLinear)
@@ -216,55 +205,51 @@ def fit_affine(
     transform.SetMatrix(start.matrix[::-1, ::-1].ravel().tolist())
     transform.SetTranslation((start(centre[None])[0] - centre)[::-1].tolist())
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(_image(hu, grid), _image(atlas_hu, atlas_grid))
+    method.Execute(_image(copy.hu, grid), _image(atlas.hu, atlas.grid))
     matrix = np.array(transform.GetMatrix()).reshape(3, 3)[::-1, ::-1]
     moved = centre + np.array(transform.GetTranslation())[::-1]
     return Affine(matrix, moved - matrix @ centre)
 
 
-def similarity_of(
-    registration: Registration,
-    hu: F32,
-    known: NDArray[np.bool_],
-    atlas_hu: F32,
-    atlas_grid: Grid,
-    heart_mm: NDArray[np.float64],
-) -> float:
-    """Correlate scan and atlas over the scan's voxels that come to lie in a box of the atlas, (2, 3) [mm].
+def similarity_of(registration: Registration, copy: Copy, atlas: Atlas) -> float:
+    """Correlate scan and atlas over the scan's voxels that come to lie in the atlas's heart box.
 
     0 when fewer than a hundred voxels do: there is nothing to compare.
     """
-    at = registration.to_atlas(registration.grid.points())
-    inside = ((at >= heart_mm[0]) & (at <= heart_mm[1])).all(axis=1) & known.ravel()
+    at = registration.to_atlas(copy.grid.points())
+    inside = within(at, *atlas.box_mm) & copy.known.ravel()
     if inside.sum() < 100:
         return 0.0
-    own, other = hu.ravel()[inside], atlas_grid.sample(atlas_hu, at[inside])
+    own, other = copy.hu.ravel()[inside], atlas.grid.sample(atlas.hu, at[inside])
     if min(own.std(), other.std()) < 1e-3:
         return 0.0
     return float(np.corrcoef(own, other)[0, 1])
 
 
-def _failure(
-    affine: Affine, displacement: F32, step_mm: float, similarity: float, settings: RegistrationSettings
-) -> str:
-    scales = np.linalg.svd(affine.matrix, compute_uv=False)
+def _failure(found: Registration, settings: RegistrationSettings) -> str:
+    scales = np.linalg.svd(found.affine.matrix, compute_uv=False)
     if not np.isfinite(scales).all() or scales.min() < SCALE_RANGE[0] or scales.max() > SCALE_RANGE[1]:
         return f"atlas scaled by {scales.min():.2f} to {scales.max():.2f}"
-    if np.linalg.det(affine.matrix) <= 0:
+    if np.linalg.det(found.affine.matrix) <= 0:
         return "atlas mirrored"
-    gradient = np.stack([np.stack(np.gradient(axis, step_mm)) for axis in displacement])
+    gradient = np.stack([np.stack(np.gradient(axis, found.grid.step_mm)) for axis in found.displacement_mm])
     jacobian = np.linalg.det(np.moveaxis(gradient, (0, 1), (3, 4)) + np.eye(3, dtype=np.float32))
     folded = float((jacobian <= 0).mean())
     if folded > FOLDED_SHARE:
         return f"{folded:.0%} of space folded"
-    if similarity < settings.least_similarity:
-        return f"correlation with the atlas {similarity:.2f}, below {settings.least_similarity:g}"
+    if found.similarity < settings.least_similarity:
+        return f"correlation with the atlas {found.similarity:.2f}, below {settings.least_similarity:g}"
     return ""
 
 
-def _demons(own: F32, warped: F32, grid: Grid, settings: RegistrationSettings) -> NDArray[np.float64]:
-    """Displacement (nz, ny, nx, 3), along (x, y, z) [mm], that takes points of `own` to `warped`."""
-    fixed, moving = _image(own, grid), _image(warped, grid)
+def _demons(copy: Copy, atlas: Atlas, affine: Affine) -> F32:
+    """Displacement on the copy's grid, (3, nz, ny, nx) along (z, y, x) [mm], to be followed by the affine map."""
+    settings, wide = atlas.settings, copy.grid.pad(PAD_VOXELS)
+    warped = atlas.grid.sample(atlas.hu, affine(wide.points()), settings.window_hu[0]).reshape(wide.shape)
+    own = warped.copy()
+    inner = (slice(PAD_VOXELS, -PAD_VOXELS),) * 3
+    own[inner] = np.where(copy.known, copy.hu, warped[inner])
+    fixed, moving = _image(own, wide), _image(warped, wide)
     field = None
     for shrink, count in zip(settings.demons_shrink, settings.demons_iterations, strict=True):
         pair = [_shrunk(image, shrink) for image in (fixed, moving)]
@@ -274,31 +259,25 @@ def _demons(own: F32, warped: F32, grid: Grid, settings: RegistrationSettings) -
         demons.SetSmoothDisplacementField(True)
         demons.SetStandardDeviations(settings.demons_smoothing)
         demons.SetIntensityDifferenceThreshold(1.0)
-        if field is None:
-            field = demons.Execute(*pair)
-        else:
-            coarse = SimpleITK.Resample(
-                field, pair[0], SimpleITK.Transform(), SimpleITK.sitkLinear, 0.0, SimpleITK.sitkVectorFloat64
-            )
-            field = demons.Execute(*pair, coarse)
+        field = demons.Execute(*pair) if field is None else demons.Execute(*pair, _onto(field, pair[0]))
     assert field is not None
     if field.GetSize() != fixed.GetSize():
-        field = SimpleITK.Resample(
-            field, fixed, SimpleITK.Transform(), SimpleITK.sitkLinear, 0.0, SimpleITK.sitkVectorFloat64
-        )
-    return np.asarray(SimpleITK.GetArrayFromImage(field), dtype=np.float64)
+        field = _onto(field, fixed)
+    along_xyz = np.asarray(SimpleITK.GetArrayFromImage(field), dtype=np.float64)[inner]
+    return np.ascontiguousarray(np.moveaxis(along_xyz[..., ::-1], 3, 0), dtype=np.float32)
 
 
 def _shrunk(image: SimpleITK.Image, factor: int) -> SimpleITK.Image:
     if factor == 1:
         return image
-    return SimpleITK.Shrink(
-        SimpleITK.SmoothingRecursiveGaussian(image, image.GetSpacing()[0] * factor / 2), [factor] * 3
-    )
+    smooth = SimpleITK.SmoothingRecursiveGaussian(image, image.GetSpacing()[0] * factor / 2)
+    return SimpleITK.Shrink(smooth, [factor] * 3)
 
 
-def _warp(atlas_hu: F32, atlas_grid: Grid, affine: Affine, grid: Grid, outside: float) -> F32:
-    return atlas_grid.sample(atlas_hu, affine(grid.points()), outside).reshape(grid.shape)
+def _onto(field: SimpleITK.Image, like: SimpleITK.Image) -> SimpleITK.Image:
+    """Interpolate a displacement field on another image's grid."""
+    still, linear = SimpleITK.Transform(), SimpleITK.sitkLinear
+    return SimpleITK.Resample(field, like, still, linear, 0.0, SimpleITK.sitkVectorFloat64)
 
 
 def _image(values: NDArray[np.generic], grid: Grid) -> SimpleITK.Image:

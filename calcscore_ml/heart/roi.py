@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
+from calcscore_ml.heart.grid import block_means
 from calcscore_ml.scan import OUTSIDE_HU, Scan
 
 COARSE_MM = 4.0
@@ -155,14 +156,8 @@ def coarse_copy(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Average blocks of voxels to about `COARSE_MM`; returns the volume and its (z, y, x) step [mm]."""
     spacing = np.asarray(scan.geometry.spacing)
     block = np.maximum(1, np.rint(COARSE_MM / spacing)).astype(int)
-    shape = np.asarray(scan.hu.shape) // block
-    block = np.where(shape == 0, 1, block)
-    shape = np.asarray(scan.hu.shape) // block
-    trimmed = scan.hu[tuple(slice(0, n) for n in shape * block)]
-    # One axis after the other: a single mean over three axes of a 6-D view reads memory out of order.
-    out = trimmed.reshape(shape[0] * block[0], shape[1] * block[1], shape[2], block[2]).mean(axis=3, dtype=np.float32)
-    out = out.reshape(shape[0] * block[0], shape[1], block[1], shape[2]).mean(axis=2)
-    return out.reshape(shape[0], block[0], shape[1], shape[2]).mean(axis=1), spacing * block
+    block = np.where(np.asarray(scan.hu.shape) < block, 1, block)
+    return block_means(scan.hu, block), spacing * block
 
 
 def lung_mask(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[np.bool_]:

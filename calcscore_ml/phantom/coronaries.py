@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import Label
+from calcscore_ml.heart.lines import arc_mm
 from calcscore_ml.phantom.canvas import F32, Grid, Tube, path
 from calcscore_ml.phantom.heart import Heart
 from calcscore_ml.phantom.painter import paint_tube
@@ -142,7 +143,7 @@ class Branch:
 
     def at(self, s_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Return point, unit tangent and radius at arc length `s_mm`, held at the ends."""
-        steps = _arc_mm(self.points)
+        steps = arc_mm(self.points)
         s = float(np.clip(s_mm, 0, steps[-1]))
         point = np.array([np.interp(s, steps, self.points[:, i]) for i in range(3)])
         k = int(np.clip(np.searchsorted(steps, s), 1, len(steps) - 1))
@@ -269,13 +270,8 @@ def _leave(heart: Heart, start: tuple[float, float, float], end: tuple[float, fl
 
 def _along(line: NDArray[np.float64], point: NDArray[np.float64]) -> float:
     """Arc length of the point of a line nearest to `point` [mm]."""
-    steps = _arc_mm(line)
+    steps = arc_mm(line)
     return float(steps[int(np.linalg.norm(line - point, axis=1).argmin())])
-
-
-def _arc_mm(line: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Arc length at every point of a line [mm]."""
-    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
 
 
 def _depth(heart: Heart) -> Distance:
@@ -297,7 +293,7 @@ def _outward(points: NDArray[np.float64], depth: Distance) -> NDArray[np.float64
 def _wind(line: NDArray[np.float64], heart: Heart, rng: np.random.Generator) -> NDArray[np.float64]:
     """Let an artery wind along the surface, more in the old (our choice: about 0.5 mm at 45, 1.5 mm at 85)."""
     fine = path(line, STEP_MM)
-    s = _arc_mm(fine)
+    s = arc_mm(fine)
     size = (0.5 + 0.025 * (heart.patient.age_years - 45)) * float(rng.gamma(4.0, 0.25))
     wave = np.zeros(len(s))
     for _ in range(3):
@@ -316,7 +312,7 @@ def _bridge(
     rng = patient.stream("bridge")
     if rng.random() > BRIDGE_SHARE:
         return lad, (0.0, 0.0)
-    s = _arc_mm(lad)
+    s = arc_mm(lad)
     middle, half = float(rng.uniform(0.42, 0.62)) * s[-1], float(rng.uniform(5, 14))
     inward = -_outward(lad, left_ventricle)
     share = np.clip(1.4 * np.cos(np.clip((s - middle) / half, -1, 1) * np.pi / 2), 0, 1)

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from calcscore_ml.anatomy import AORTA, ARTERIES, TITLES, Label, Organ
-from calcscore_ml.heart.atlas import SHARES
+from calcscore_ml.anatomy import ARTERIES, TITLES, Label, Organ
 from calcscore_ml.heart.grid import F32, Grid, extent_mm
+from calcscore_ml.heart.lines import refine_line
 from calcscore_ml.heart.locate import Location
 from calcscore_ml.reports.pictures import COLOURS, webp
 from calcscore_ml.reports.planes import View, grey
@@ -48,9 +48,6 @@ BELOW_OSTIUM = (
 
 NEAR_MM = 4.0
 """An axial slice shows the parts of arteries no farther above or below it [mm]."""
-
-FINE = 8
-"""Points a centreline is refined to between two of its own."""
 
 OVER = 2
 """Lines are drawn at this multiple of the sheet's resolution, and averaged."""
@@ -131,8 +128,10 @@ def _draw(scan: Scan, location: Location, view: View, name: str) -> Image.Image:
     if location.trusted and location.grid is not None:
         if location.box is not None:
             _box(draw, view, location.box.as_array(), BOX_COLOUR)
-        aorta = np.sum([location.organs[o] for o in AORTA], axis=0)
-        for share, colour in ((location.organs[Organ.HEART], HEART_COLOUR), (aorta, COLOURS[Label.AORTA])):
+        for share, colour in (
+            (location.organs[Organ.HEART], HEART_COLOUR),
+            (location.aorta, COLOURS[Label.AORTA]),
+        ):
             values = location.grid.sample(share, _held(view.points().reshape(-1, 3), location.grid), 0.0)
             for contour in find_contours(values.reshape(picture.height, picture.width), 0.5):
                 draw.line(_flat(contour[:, ::-1] + 0.5), fill=colour, width=3, joint="curve")
@@ -159,9 +158,8 @@ def _held(points: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
 
 
 def _artery(draw: ImageDraw.ImageDraw, view: View, line: NDArray[np.float64], colour: str, width: int) -> None:
-    """Draw a (`SHARES`, 3) centreline; in an axial slice only what is near it."""
-    own = np.linspace(0, 1, SHARES)
-    fine = np.stack([np.interp(np.linspace(0, 1, FINE * (SHARES - 1) + 1), own, c) for c in line.T], axis=1)
+    """Draw an (n, 3) centreline; in an axial slice only what is near it."""
+    fine, _ = refine_line(line)
     near = np.abs(fine[:, 0] - view.at_mm) <= NEAR_MM if view.axis == 0 else np.ones(len(fine), dtype=bool)
     for run in _runs(near):
         draw.line(_flat(view.pixels(fine[run])), fill=colour, width=width, joint="curve")
