@@ -9,9 +9,10 @@ from calcscore_ml.anatomy import ARTERIES, Organ
 from calcscore_ml.evaluation.location import LocationError, box_iou, dice, location_error, location_table
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart.atlas import SHARES
+from calcscore_ml.heart.fusion import FUSED
 from calcscore_ml.heart.grid import Grid
 from calcscore_ml.heart.labelled import Labelled
-from calcscore_ml.heart.locate import FUSED, Location
+from calcscore_ml.heart.locate import Location
 from calcscore_ml.heart.roi import HeartBox
 from calcscore_ml.manifest import ManifestRow
 from calcscore_ml.scan import Scan

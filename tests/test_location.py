@@ -13,8 +13,9 @@ from calcscore_ml.heart import locate as locating
 from calcscore_ml.heart.aorta import refine_aorta
 from calcscore_ml.heart.atlas import LANDMARKS, read_atlases
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
+from calcscore_ml.heart.fusion import FUSED
 from calcscore_ml.heart.grid import Copy, Grid, extent_mm, resample
-from calcscore_ml.heart.locate import FUSED, Location, locate
+from calcscore_ml.heart.locate import Location, locate
 from calcscore_ml.heart.registration import Affine, RegistrationSettings, register
 from calcscore_ml.heart.roi import HeartBox
 from calcscore_ml.heart.surfaces import Surface

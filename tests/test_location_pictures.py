@@ -12,8 +12,9 @@ from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart import HeartBox
 from calcscore_ml.heart.atlas import LANDMARKS, SHARES
+from calcscore_ml.heart.fusion import FUSED
 from calcscore_ml.heart.grid import Grid
-from calcscore_ml.heart.locate import FUSED, Location
+from calcscore_ml.heart.locate import Location
 from calcscore_ml.pipeline import score_labelled
 from calcscore_ml.reports.html import scan_report
 from calcscore_ml.reports.location_pictures import GAP_PIXELS, LEGEND_PIXELS, VIEW_PIXELS, location_picture, views_of

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from calcscore_ml.anatomy import AORTA, ARTERIES, Label, Organ
+from calcscore_ml.anatomy import AORTA, Label, Organ
 from calcscore_ml.heart.aorta import refine_aorta
-from calcscore_ml.heart.atlas import LANDMARKS, SHARES, Atlas
+from calcscore_ml.heart.atlas import Atlas
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
+from calcscore_ml.heart.fusion import FUSED, carry_back, fuse
 from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm
+from calcscore_ml.heart.liver import take_off_liver
 from calcscore_ml.heart.registration import Affine, Registration, fit_affine, region, register, similarity_of
 from calcscore_ml.heart.roi import HeartBox, find_heart_box
 from calcscore_ml.heart.slicewise import find_heart_box_by_slices
 from calcscore_ml.scan import Scan
-
-FUSED = (Organ.HEART, *AORTA, Organ.SPINE, Organ.STERNUM)
-"""Organs whose place is taken from the atlases. Lungs and body are seen in the scan itself."""
-
-WEIGHT_SIGMA = 1.5
-"""Neighbourhood in which atlas and scan are compared for the weight of an atlas's vote [voxels of the copy]."""
-
-WEIGHT_HU2 = 200.0
-"""Squared difference that is noise: atlases nearer than this count alike [HU2]; our choice."""
 
 MOST_SPREAD_MM = 10.0
 """RMS distance between the arteries of several atlases beyond which none is believed; our choice."""
@@ -116,28 +109,27 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
     Location
         Not trusted, with a remark, when something failed.
     """
-    starts = {"lungs": find_heart_box(scan), "slices": find_heart_box_by_slices(scan)}
-    fallback = _fallback(starts)
-    boxes = [b.as_array() for b in starts.values() if b is not None]
-    if not atlases or not boxes:
-        return Location(fallback, starts, remark="no atlas was used" if boxes else "no heart between lungs was found")
-    settings = atlases[0].settings
-    box = best_start(scan, boxes, atlases[0])
-    copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
-
-    def one(atlas: Atlas) -> Registration:
-        return register(copy, atlas, Affine.between(box, atlas.box_mm))
-
-    with ThreadPoolExecutor(threads or min(len(atlases), os.cpu_count() or 1)) as pool:
-        found = list(pool.map(one, atlases))
-    good = [(a, r) for a, r in zip(atlases, found, strict=True) if not r.failure]
-    if 2 * len(good) < len(atlases):
-        reason = next(r.failure for r in found if r.failure)
-        similarity = float(np.mean([r.similarity for r in found]))
-        return Location(fallback, starts, False, f"registration to the atlas failed: {reason}", similarity)
-    arteries, marks = _carry_back(good)
-    organs = refine_aorta(copy.hu, copy.grid, _fuse(copy, good))
-    organs[Organ.HEART] = trim_heart(organs[Organ.HEART], copy.grid, floor_mm(scan, starts))
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        lungs, slices = pool.map(lambda find: find(scan), (find_heart_box, find_heart_box_by_slices))
+        starts = {"lungs": lungs, "slices": slices}
+        fallback = _fallback(starts)
+        boxes = [b.as_array() for b in starts.values() if b is not None]
+        if not atlases or not boxes:
+            remark = "no atlas was used" if boxes else "no heart between lungs was found"
+            return Location(fallback, starts, remark=remark)
+        settings = atlases[0].settings
+        box = best_start(scan, boxes, atlases[0], pool.map)
+        copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
+        found = list(pool.map(lambda atlas: register(copy, atlas, Affine.between(box, atlas.box_mm)), atlases))
+        good = [(a, r) for a, r in zip(atlases, found, strict=True) if not r.failure]
+        if 2 * len(good) < len(atlases):
+            reason = next(r.failure for r in found if r.failure)
+            similarity = float(np.mean([r.similarity for r in found]))
+            return Location(fallback, starts, False, f"registration to the atlas failed: {reason}", similarity)
+        arteries, marks = carry_back(good, pool.map)
+        organs = refine_aorta(copy.hu, copy.grid, fuse(copy, good, pool.map))
+    above_liver = take_off_liver(organs[Organ.HEART], copy)
+    organs[Organ.HEART] = trim_heart(above_liver, copy.grid, floor_mm(scan, starts))
     location = Location(
         box=fallback,
         starts=starts,
@@ -154,12 +146,26 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
     return replace(location, box=fallback if remark or own is None else own, trusted=not remark, remark=remark)
 
 
-def best_start(scan: Scan, boxes: list[NDArray[np.float64]], atlas: Atlas) -> NDArray[np.float64]:
-    """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3)."""
+def best_start(
+    scan: Scan, boxes: Sequence[NDArray[np.float64]], atlas: Atlas, run: Callable[..., Iterable[Any]] = map
+) -> NDArray[np.float64]:
+    """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3).
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan.
+    boxes : sequence of (2, 3) arrays
+        Around the heart, (z, y, x) [mm].
+    atlas : Atlas
+        Any of those used.
+    run : callable
+        As `map`; that of a pool tries several boxes at a time.
+    """
     settings = replace(atlas.settings, affine_shrink=atlas.settings.affine_shrink[:1])
     coarse = replace(atlas, settings=settings)
-    ranked = []
-    for box in boxes:
+
+    def tried(box: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
         start = Affine.between(box, atlas.box_mm)
         try:
@@ -167,8 +173,9 @@ def best_start(scan: Scan, boxes: list[NDArray[np.float64]], atlas: Atlas) -> ND
         except RuntimeError:  # nothing to compare: the box stays as it is
             affine = start
         plain = Registration(affine, copy.grid, np.zeros((3, *copy.grid.shape), dtype=np.float32), 0.0)
-        ranked.append((similarity_of(plain, copy, atlas), _back(affine, atlas.box_mm)))
-    return max(ranked, key=lambda r: r[0])[1]
+        return similarity_of(plain, copy, atlas), _back(affine, atlas.box_mm)
+
+    return np.asarray(max(run(tried, boxes), key=lambda t: t[0])[1])
 
 
 def box_of(share: F32, grid: Grid, scan: Scan) -> HeartBox | None:
@@ -218,37 +225,6 @@ def _back(affine: Affine, box_mm: NDArray[np.float64]) -> NDArray[np.float64]:
             face[axis] = box_mm[end, axis]
             out[end, axis] = affine.inverse(face[None])[0, axis]
     return np.sort(out, axis=0)
-
-
-def _carry_back(
-    good: list[tuple[Atlas, Registration]],
-) -> tuple[dict[Label, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Take centrelines and landmarks of every atlas to the scan, all points of an atlas at once."""
-    whole = [
-        r.to_scan(np.vstack([*(a.centrelines[n] for n in ARTERIES), *(a.landmarks[n] for n in LANDMARKS)]))
-        for a, r in good
-    ]
-    points = np.stack(whole)
-    lines = np.split(points[:, : len(ARTERIES) * SHARES], len(ARTERIES), axis=1)
-    marks = points[:, len(ARTERIES) * SHARES :]
-    return dict(zip(ARTERIES, lines, strict=True)), {n: marks[:, k] for k, n in enumerate(LANDMARKS)}
-
-
-def _fuse(copy: Copy, good: list[tuple[Atlas, Registration]]) -> dict[Organ, F32]:
-    """Votes of the atlases for each organ, weighed where an atlas resembles the scan."""
-    grid = copy.grid
-    points = grid.points()
-    total = np.zeros(grid.shape, dtype=np.float32)
-    votes = {organ: np.zeros(grid.shape, dtype=np.float32) for organ in FUSED}
-    for atlas, registration in good:
-        at = registration.to_atlas(points)
-        difference = atlas.grid.sample(atlas.hu, at).reshape(grid.shape) - copy.hu
-        weight = 1 / (ndimage.gaussian_filter(difference**2, WEIGHT_SIGMA) + np.float32(WEIGHT_HU2))
-        total += weight
-        for organ, vote in votes.items():
-            mask = (atlas.organs == organ).astype(np.float32)
-            vote += weight * atlas.grid.sample(mask, at, 0.0).reshape(grid.shape)
-    return {organ: vote / total for organ, vote in votes.items()}
 
 
 def _spread(arteries: Mapping[Label, NDArray[np.float64]]) -> float:

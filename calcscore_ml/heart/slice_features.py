@@ -116,7 +116,7 @@ def thumbnails(tissues: CoarseScan, axis: int, centre_mm: ArrayLike) -> NDArray[
     """
     centre = np.asarray(centre_mm, dtype=float)
     both = np.concatenate([tissues.shares, tissues.known[None]])
-    for across in sorted((0, 1, 2), key=lambda a: a == axis):  # the slabs, which only grow, last
+    for across in sorted((2, 1, 0), key=lambda a: a == axis):  # the slabs, which only grow, last
         count, step = tissues.known.shape[across], float(tissues.step_mm[across])
         if across == axis:
             middles = np.add.outer((np.arange(count) + 0.5) * step, np.multiply(SLABS, SLAB_MM)).ravel()
@@ -124,11 +124,20 @@ def thumbnails(tissues: CoarseScan, axis: int, centre_mm: ArrayLike) -> NDArray[
         else:
             middles = centre[across] + (np.arange(CELLS) - (CELLS - 1) / 2) * CELL_MM
             share = _overlap(middles, CELL_MM, count, step)
-        both = np.moveaxis(np.tensordot(share, both, axes=(1, 1 + across)), 0, 1 + across)
+        both = _mix(share, both, 1 + across)
     shown = both[-1]
     cells = np.where(shown >= KNOWN_SHARE, both[:-1] / np.maximum(shown, KNOWN_SHARE), np.nan)
     slices = np.moveaxis(cells, 1 + axis, 0)
     return np.ascontiguousarray(slices).reshape(tissues.known.shape[axis], -1).astype(np.float32)
+
+
+def _mix(share: NDArray[np.float32], values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Replace the n voxels along an axis by m sums of them, weighed by an (m, n) share; nothing is moved in memory."""
+    before, count, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
+    if not after:
+        return np.asarray(values @ share.T)
+    rows = values.reshape(-1, count, int(np.prod(after)))
+    return np.asarray(np.matmul(share, rows)).reshape(*before, len(share), *after)
 
 
 def _overlap(middles_mm: NDArray[np.float64], width_mm: float, count: int, step_mm: float) -> NDArray[np.float32]:

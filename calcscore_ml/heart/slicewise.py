@@ -6,6 +6,7 @@ cells (`slice_features`), trained on digital patients; the box is the most likel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -57,8 +58,17 @@ def find_heart_box_by_slices(scan: Scan, model: SliceModel | None = None) -> Hea
     middle = middle_of_chest(tissues)
     if middle is None:
         return None
+    asked: dict[tuple[float, ...], NDArray[np.float64]] = {}
+
+    def odds(axis: int, centre_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Searches from several starts meet, and ask the same again.
+        key = (axis, *np.delete(centre_mm, axis).tolist())
+        if key not in asked:
+            asked[key] = model.log_odds(tissues, axis, centre_mm)
+        return asked[key]
+
     starts = (middle + np.array([0.0, y, x]) for y, x in STARTS_MM)
-    found = [f for f in (_search(tissues, model, start) for start in starts) if f is not None]
+    found = [f for f in (_search(tissues.step_mm, odds, start) for start in starts) if f is not None]
     if not found:
         return None
     _, box, quality = max(found, key=lambda f: f[0])
@@ -85,15 +95,17 @@ def best_interval(log_odds: NDArray[np.float64]) -> tuple[int, int, float]:
 
 
 def _search(
-    tissues: CoarseScan, model: SliceModel, start_mm: NDArray[np.float64]
+    step_mm: NDArray[np.float64],
+    log_odds: Callable[[int, NDArray[np.float64]], NDArray[np.float64]],
+    start_mm: NDArray[np.float64],
 ) -> tuple[float, NDArray[np.float64], list[float]] | None:
     """Follow the box from a start: its sum of log odds per mm, corners from the volume's corner [mm], qualities."""
     centre, box = start_mm.copy(), np.zeros((2, 3))
     for _ in range(PASSES):
         before, likely, quality = box.copy(), 0.0, []
         for axis in (0, 1, 2):
-            step = float(tissues.step_mm[axis])
-            odds = model.log_odds(tissues, axis, centre)
+            step = float(step_mm[axis])
+            odds = log_odds(axis, centre)
             first, last, gain = best_interval(odds)
             if first == last:
                 return None
