@@ -32,11 +32,10 @@ def main() -> None:
     options = parser.parse_args()
     model = fit_slice_model((scan, true) for _, scan, true in scans(options.manifest))
     print(write_slice_model(options.output, model, overwrite=True))
-    ways = {"slices": lambda scan: find_heart_box_by_slices(scan, model), "anatomy": find_heart_box}
     for protocol, scan, true in scans(options.test) if options.test else ():
         faces = np.array([[0, 0, 0], scan.hu.shape]) - 0.5
         inside = np.clip(true, *(faces * scan.geometry.spacing))
-        boxes = [(name, find(scan)) for name, find in ways.items()]
+        boxes = [("slices", find_heart_box_by_slices(scan, model)), ("anatomy", find_heart_box(scan))]
         trust = [f"{name} {shared(box, inside):.3f} {bool(box and box.trusted)}" for name, box in boxes]
         print(protocol, *trust, sep=", ")
 

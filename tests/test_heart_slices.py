@@ -9,7 +9,8 @@ from test_heart import overlap
 from calcscore_ml.errors import ModelError
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart import find_heart_box_by_slices
-from calcscore_ml.heart.slice_features import coarse_tissues, middle_of_chest, thumbnails
+from calcscore_ml.heart.roi import Chest
+from calcscore_ml.heart.slice_features import middle_of_chest, thumbnails, tissues_of
 from calcscore_ml.heart.slice_model import FEATURES, MODEL_FILE, SliceModel, read_slice_model, write_slice_model
 from calcscore_ml.heart.slicewise import best_interval
 from calcscore_ml.io import read_scan
@@ -125,8 +126,8 @@ def test_a_single_wrong_slice_does_not_break_the_interval():
 
 def test_cells_share_what_they_show(chest):
     """Shares lie between none and one, in every direction; a cell far outside the scan is unknown."""
-    tissues = coarse_tissues(chest)
-    middle = middle_of_chest(tissues)
+    seen = Chest.of(chest)
+    tissues, middle = tissues_of(seen), middle_of_chest(seen)
     for axis in (0, 1, 2):
         cells = thumbnails(tissues, axis, middle)
         assert cells.shape == (tissues.known.shape[axis], FEATURES)

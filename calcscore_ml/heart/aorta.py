@@ -43,6 +43,10 @@ AWAY_HU_PER_MM2 = 0.2
 JUMP_HU_PER_MM2 = 1.0
 """Price of moving from slice to slice [HU/mm2]; our choice."""
 
+EVEN_MM = 2.0
+"""The descending aorta hardly changes its width: a circle of a radius farther above the median than this has taken in
+what lies beside the aorta [mm]; our choice."""
+
 SOFT_HU = 2.0
 """Circles whose rims differ by this from the best one count still [HU]; our choice."""
 
@@ -75,7 +79,7 @@ def refine_aorta(hu: F32, grid: Grid, organs: dict[Organ, F32]) -> dict[Organ, F
         circles = propose(organs[organ], grid)
         if len(circles) == 0:
             continue
-        disc = draw(_search(hu, grid, circles), grid)
+        disc = draw(_search(hu, grid, circles, even=organ == Organ.DESCENDING_AORTA), grid)
         new = organs[organ].copy()
         rows = circles[:, 0].astype(int)
         arch = organs[Organ.AORTIC_ARCH][rows] > organs[organ][rows]
@@ -112,7 +116,7 @@ def draw(circles: NDArray[np.float64], grid: Grid) -> F32:
     return out
 
 
-def _search(hu: F32, grid: Grid, circles: NDArray[np.float64]) -> NDArray[np.float64]:
+def _search(hu: F32, grid: Grid, circles: NDArray[np.float64], *, even: bool) -> NDArray[np.float64]:
     """Best circle of each slice: a path of circles through the slices, then a finer look around each."""
     steps = np.arange(-SEARCH_MM, SEARCH_MM + COARSE_MM / 2, COARSE_MM)
     grow = np.arange(GROW_MM[0], GROW_MM[1] + STEP_MM / 2, STEP_MM)
@@ -135,6 +139,8 @@ def _search(hu: F32, grid: Grid, circles: NDArray[np.float64]) -> NDArray[np.flo
         weight = np.exp((score - score.max()) / SOFT_HU)
         weight /= weight.sum()
         found[row, 1:] += weight @ dy, weight @ dx, weight @ dr
+    if even:
+        found[:, 3] = np.minimum(found[:, 3], np.median(found[:, 3]) + EVEN_MM)
     for column in (1, 2, 3):
         moved = found[:, column] - circles[:, column]
         found[:, column] = circles[:, column] + ndimage.gaussian_filter1d(moved, SMOOTH_SLICES, mode="nearest")

@@ -44,11 +44,10 @@ def fuse(copy: Copy, registered: Pairs, run: Run = map) -> dict[Organ, F32]:
     dict of Organ to (nz, ny, nx) array of float32
         Shares, 0 to 1, of each of `FUSED` on the copy's grid.
     """
-    points = copy.grid.points()
 
     def ask(pair: tuple[Atlas, Registration]) -> tuple[F32, list[F32]]:
         atlas, registration = pair
-        at = registration.to_atlas(points)
+        at = registration.grid_to_atlas()
         difference = atlas.grid.sample(atlas.hu, at).reshape(copy.grid.shape) - copy.hu
         weight = 1 / (ndimage.gaussian_filter(difference**2, WEIGHT_SIGMA) + np.float32(WEIGHT_HU2))
         masks = ((atlas.organs == organ).astype(np.float32) for organ in FUSED)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import AORTA, Label, Organ
 from calcscore_ml.heart.aorta import refine_aorta
+from calcscore_ml.heart.arch import move_arch
 from calcscore_ml.heart.atlas import Atlas
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
 from calcscore_ml.heart.fusion import FUSED, carry_back, fuse
 from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm
 from calcscore_ml.heart.liver import take_off_liver
 from calcscore_ml.heart.registration import Affine, Registration, fit_affine, region, register, similarity_of
-from calcscore_ml.heart.roi import HeartBox, find_heart_box
+from calcscore_ml.heart.roi import Chest, HeartBox, find_heart_box
 from calcscore_ml.heart.slicewise import find_heart_box_by_slices
 from calcscore_ml.scan import Scan
 
@@ -110,8 +111,8 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
         Not trusted, with a remark, when something failed.
     """
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        lungs, slices = pool.map(lambda find: find(scan), (find_heart_box, find_heart_box_by_slices))
-        starts = {"lungs": lungs, "slices": slices}
+        chest = Chest.of(scan)
+        starts = {"lungs": find_heart_box(scan, chest), "slices": find_heart_box_by_slices(scan, chest=chest)}
         fallback = _fallback(starts)
         boxes = [b.as_array() for b in starts.values() if b is not None]
         if not atlases or not boxes:
@@ -127,7 +128,8 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
             similarity = float(np.mean([r.similarity for r in found]))
             return Location(fallback, starts, False, f"registration to the atlas failed: {reason}", similarity)
         arteries, marks = carry_back(good, pool.map)
-        organs = refine_aorta(copy.hu, copy.grid, fuse(copy, good, pool.map))
+        fused = fuse(copy, good, pool.map)
+    organs = refine_aorta(copy.hu, copy.grid, move_arch(copy.hu, copy.grid, fused))
     above_liver = take_off_liver(organs[Organ.HEART], copy)
     organs[Organ.HEART] = trim_heart(above_liver, copy.grid, floor_mm(scan, starts))
     location = Location(

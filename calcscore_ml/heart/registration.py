@@ -129,6 +129,10 @@ class Registration:
         moved = np.stack([self.grid.sample(axis, points) for axis in self.displacement_mm], axis=1)
         return self.affine(points + moved)
 
+    def grid_to_atlas(self) -> NDArray[np.float64]:
+        """Take all voxels of its own grid to the atlas, (n, 3) [mm]: as `to_atlas`, without interpolation."""
+        return self.affine(self.grid.points() + self.displacement_mm.reshape(3, -1).T)
+
     def to_scan(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Take (n, 3) points of the atlas to the scan: the inverse of `to_atlas` [mm]."""
         goal = np.asarray(points_mm, dtype=np.float64)
@@ -212,11 +216,11 @@ def fit_affine(copy: Copy, atlas: Atlas, start: Affine) -> Affine:
 
 
 def similarity_of(registration: Registration, copy: Copy, atlas: Atlas) -> float:
-    """Correlate scan and atlas over the scan's voxels that come to lie in the atlas's heart box.
+    """Correlate scan and atlas over the copy's voxels that come to lie in the atlas's heart box.
 
     0 when fewer than a hundred voxels do: there is nothing to compare.
     """
-    at = registration.to_atlas(copy.grid.points())
+    at = registration.grid_to_atlas()
     inside = within(at, *atlas.box_mm) & copy.known.ravel()
     if inside.sum() < 100:
         return 0.0

@@ -7,6 +7,7 @@ the narrow upper mediastinum. That holds for whole chests and for small fields o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,23 +100,58 @@ class HeartBox:
         return np.array([self.lower_mm, self.upper_mm])
 
 
-def find_heart_box(scan: Scan) -> HeartBox | None:
+@dataclass(frozen=True, eq=False)
+class Chest:
+    """A scan from afar: coarse voxels, and which of them are lung.
+
+    Parameters
+    ----------
+    hu : (nz, ny, nx) array of float32
+        Means over blocks of voxels [HU].
+    step_mm : (3,) array of float
+        Size of a block along (z, y, x) [mm].
+    """
+
+    hu: NDArray[np.float32]
+    step_mm: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scan: Scan) -> Chest:
+        """Average blocks of voxels to about `COARSE_MM`."""
+        spacing = np.asarray(scan.geometry.spacing)
+        block = np.maximum(1, np.rint(COARSE_MM / spacing)).astype(int)
+        block = np.where(np.asarray(scan.hu.shape) < block, 1, block)
+        return cls(block_means(scan.hu, block), spacing * block)
+
+    @cached_property
+    def lung(self) -> NDArray[np.bool_]:
+        """Where lung is, see `lung_mask`."""
+        return lung_mask(self.hu, self.step_mm)
+
+    @cached_property
+    def between(self) -> NDArray[np.bool_]:
+        """What is not lung and lies in the convex hull of its slice's lungs."""
+        return between_lungs(self.lung)
+
+
+def find_heart_box(scan: Scan, chest: Chest | None = None) -> HeartBox | None:
     """Find a box around the heart.
 
     Parameters
     ----------
     scan : Scan
         A chest or cardiac CT; a crop around the heart will do while some lung is left on both sides.
+    chest : Chest, optional
+        Of the scan, when it is at hand.
 
     Returns
     -------
     HeartBox or None
         None when there is no soft tissue with lung on both sides: this is no chest.
     """
-    coarse, step_mm = coarse_copy(scan)
-    lung = lung_mask(coarse, step_mm)
-    between = between_lungs(lung)
-    soft = between & (coarse > -250.0)
+    chest = chest or Chest.of(scan)
+    coarse, step_mm, lung = chest.hu, chest.step_mm, chest.lung
+    soft = chest.between & (coarse > -250.0)
     if not soft.any():
         return None
     missing: list[str] = []
@@ -150,14 +186,6 @@ def find_heart_box(scan: Scan) -> HeartBox | None:
     z0, y0, x0 = (float(v) for v in low - half_voxel)
     z1, y1, x1 = (float(v) for v in high - half_voxel)
     return HeartBox((z0, y0, x0), (z1, y1, x1), not missing, "; ".join(missing), on_liver=on_liver)
-
-
-def coarse_copy(scan: Scan) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Average blocks of voxels to about `COARSE_MM`; returns the volume and its (z, y, x) step [mm]."""
-    spacing = np.asarray(scan.geometry.spacing)
-    block = np.maximum(1, np.rint(COARSE_MM / spacing)).astype(int)
-    block = np.where(np.asarray(scan.hu.shape) < block, 1, block)
-    return block_means(scan.hu, block), spacing * block
 
 
 def lung_mask(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calcscore_ml.heart.roi import LUNG_BELOW_HU, between_lungs, coarse_copy, lung_mask
-from calcscore_ml.scan import Scan
+from calcscore_ml.heart.roi import LUNG_BELOW_HU, Chest
 
 CELL_MM = 22.0
 """Edge of a cell across the slice [mm]; our choice."""
@@ -63,38 +62,21 @@ class CoarseScan:
         return np.asarray(self.known.shape * self.step_mm)
 
 
-def coarse_tissues(scan: Scan) -> CoarseScan:
-    """Sort a coarse copy of a scan into tissues.
-
-    Parameters
-    ----------
-    scan : Scan
-        A chest or cardiac CT.
-
-    Returns
-    -------
-    CoarseScan
-        With no lung at all when this is no chest.
-    """
-    return tissues_of(*coarse_copy(scan))
-
-
-def tissues_of(coarse: NDArray[np.float32], step_mm: NDArray[np.float64]) -> CoarseScan:
-    """Sort coarse voxels into tissues; HU (nz, ny, nx) and their (z, y, x) step [mm] as of `coarse_copy`."""
-    lung = lung_mask(coarse, step_mm)
+def tissues_of(chest: Chest) -> CoarseScan:
+    """Sort coarse voxels into tissues; with no lung at all when this is no chest."""
+    coarse, lung = chest.hu, chest.lung
     known = (lung | (coarse >= LUNG_BELOW_HU)).astype(np.float32)
     soft = np.clip((coarse - FAT_HU) / (SOFT_HU - FAT_HU), 0, 1)
     bone = np.clip((coarse - SPONGY_HU) / (BONE_HU - SPONGY_HU), 0, 1)
-    return CoarseScan(np.stack([lung, soft * known, bone * known]).astype(np.float32), known, step_mm)
+    return CoarseScan(np.stack([lung, soft * known, bone * known]).astype(np.float32), known, chest.step_mm)
 
 
-def middle_of_chest(tissues: CoarseScan) -> NDArray[np.float64] | None:
+def middle_of_chest(chest: Chest) -> NDArray[np.float64] | None:
     """Centre of the tissue between the lungs, (z, y, x) from the volume's corner [mm]; None without any."""
-    lung = tissues.shares[0] > 0
-    between = between_lungs(lung) & (tissues.shares[1] > 0)
+    between = chest.between & (chest.hu > FAT_HU)
     if not between.any():
         return None
-    return np.asarray((np.argwhere(between).mean(axis=0) + 0.5) * tissues.step_mm)
+    return np.asarray((np.argwhere(between).mean(axis=0) + 0.5) * chest.step_mm)
 
 
 def thumbnails(tissues: CoarseScan, axis: int, centre_mm: ArrayLike) -> NDArray[np.float32]:

@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from calcscore_ml.heart.roi import HeartBox
-from calcscore_ml.heart.slice_features import SLABS, CoarseScan, coarse_tissues, middle_of_chest, thumbnails
+from calcscore_ml.heart.roi import Chest, HeartBox
+from calcscore_ml.heart.slice_features import SLABS, CoarseScan, middle_of_chest, thumbnails, tissues_of
 from calcscore_ml.heart.slice_model import MOST_LOG_ODDS, SliceModel, read_slice_model
 from calcscore_ml.scan import Scan
 
@@ -37,7 +37,9 @@ DIRECTIONS = ("axial", "coronal", "sagittal")
 """Slices by the axis of their normal."""
 
 
-def find_heart_box_by_slices(scan: Scan, model: SliceModel | None = None) -> HeartBox | None:
+def find_heart_box_by_slices(
+    scan: Scan, model: SliceModel | None = None, chest: Chest | None = None
+) -> HeartBox | None:
     """Find a box around the heart from slices classified in three directions.
 
     Parameters
@@ -46,6 +48,8 @@ def find_heart_box_by_slices(scan: Scan, model: SliceModel | None = None) -> Hea
         A chest or cardiac CT; lungs may be cut off, and the heart may reach beyond the first or last slice.
     model : SliceModel, optional
         The classifiers; those of the package by default.
+    chest : Chest, optional
+        Of the scan, when it is at hand.
 
     Returns
     -------
@@ -54,8 +58,9 @@ def find_heart_box_by_slices(scan: Scan, model: SliceModel | None = None) -> Hea
         lung, or no slice of some direction holds a heart.
     """
     model = model or _shipped()
-    tissues = coarse_tissues(scan)
-    middle = middle_of_chest(tissues)
+    chest = chest or Chest.of(scan)
+    tissues = tissues_of(chest)
+    middle = middle_of_chest(chest)
     if middle is None:
         return None
     asked: dict[tuple[float, ...], NDArray[np.float64]] = {}

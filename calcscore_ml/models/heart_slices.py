@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
-from calcscore_ml.heart.roi import coarse_copy
+from calcscore_ml.heart.roi import Chest
 from calcscore_ml.heart.slice_features import CoarseScan, thumbnails, tissues_of
 from calcscore_ml.heart.slice_model import SliceModel
 from calcscore_ml.scan import Scan
@@ -65,10 +65,10 @@ def fit_slice_model(scans: Iterable[tuple[Scan, ArrayLike]], seed: int = 0, c: f
     features: list[list[NDArray[np.float32]]] = [[], [], []]
     held: list[list[NDArray[np.bool_]]] = [[], [], []]
     for scan, box in scans:
-        coarse, step_mm = coarse_copy(scan)
+        chest = Chest.of(scan)
         corners = np.asarray(box, dtype=float) + np.asarray(scan.geometry.spacing) / 2
         for _ in range(VIEWS):
-            view, true = _view(coarse, step_mm, corners, rng)
+            view, true = _view(chest.hu, chest.step_mm, corners, rng)
             centre = np.clip(true, 0, view.size_mm).mean(axis=0) + rng.normal(0, CENTRE_SD_MM, 3)
             for axis in (0, 1, 2):
                 middles = (np.arange(view.known.shape[axis]) + 0.5) * view.step_mm[axis]
@@ -97,7 +97,7 @@ def _view(
     """One view of a coarse scan, and the heart box in it."""
     noisy = coarse + rng.normal(0, SHIFT_SD_HU) + rng.normal(0, rng.uniform(0, NOISE_HU), coarse.shape)
     # What is no tissue stays what it is, whatever the noise.
-    tissues = tissues_of(np.where(coarse < -900, coarse, noisy).astype(np.float32), step_mm)
+    tissues = tissues_of(Chest(np.where(coarse < -900, coarse, noisy).astype(np.float32), step_mm))
     heart = np.clip(box, 0, tissues.size_mm)
     length = heart[1] - heart[0]
     into = CROP_INTO * length * (1.0, 1 / 3, 1 / 3)
