@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## digital cohort, training, evaluation, two real scans, reports (about 9 minutes on 2 cores)
+demo: $(STAMP) ## digital cohort, training, evaluation, two real scans, reports (10 to 15 minutes on 2 cores)
 	$(RUN) scripts/demo.py demo-output
 
 test: $(STAMP) ## all tests, two at a time
