@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
@@ -33,6 +34,12 @@ SCAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 SHA256 = re.compile(r"(?:[0-9a-f]{64})?")
 """A hash in lower-case hexadecimal, or nothing."""
+
+MANIFEST_NAME = "data_manifest.csv"
+"""How a manifest is called, unless told otherwise."""
+
+VALUES_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+"""Where a MetaImage (``.mhd``) or NRRD (``.nhdr``) header names the file that holds its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,25 +185,45 @@ def altered(rows: Iterable[ManifestRow]) -> tuple[ManifestRow, ...]:
 
 
 def content_sha256(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes; of a folder, that of the names and hashes of its files.
+    """Return the SHA-256 of a file's bytes; of several files, that of their names and hashes.
 
     Parameters
     ----------
     path : path
-        A file, or a folder searched to any depth.
+        A file, or a folder searched to any depth. A header (``.mhd``, ``.nhdr``) counts with the file of its values.
 
     Returns
     -------
     str
-        64 hexadecimal digits. A folder's is what ``sha256sum`` gives of its own sorted listing, names relative.
+        64 hexadecimal digits. Of several files it is what ``sha256sum`` gives of its own listing, sorted by name.
     """
     path = Path(path)
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    files = sorted((p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.is_file())
-    listing = "".join(f"{content_sha256(file)}  {name}\n" for name, file in files)
+    values = _values_beside(path)
+    if values is not None:
+        files = [(path.name, path), values]
+    elif path.is_file():
+        return _bytes_sha256(path)
+    else:
+        files = [(p.relative_to(path).as_posix(), p) for p in path.rglob("*") if p.is_file()]
+    listing = "".join(f"{_bytes_sha256(file)}  {name}\n" for name, file in sorted(files))
     return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _bytes_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _values_beside(path: Path) -> tuple[str, Path] | None:
+    """Name and path of the file that holds a header's values; `None` when there is none."""
+    if path.suffix.lower() not in (".mhd", ".nhdr") or not path.is_file():
+        return None
+    found = VALUES_FILE.search(path.read_bytes())
+    if found is None:
+        return None
+    name = os.fsdecode(found[1])
+    values = path.parent / name
+    return (name, values) if values.is_file() else None
 
 
 def _check_header(header: list[str], path: Path) -> None:

@@ -1,6 +1,7 @@
 """Laws of the manifest."""
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,22 @@ def test_altered_images_are_found(tmp_path):
     (tmp_path / "scan" / "2").rename(tmp_path / "scan" / "3")
     assert altered([row]) == (row,)
     assert content_sha256(tmp_path / "scan" / "1") == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [("s.mhd", "NDims = 3\nElementDataFile = s 1.raw\n"), ("s.nhdr", "NRRD0004\ndimension: 3\ndata file: s 1.raw\n")],
+)
+def test_a_headers_hash_is_of_its_values_too(tmp_path, name, header):
+    """Where a header names the file of its values, a changed value changes the hash; LOCAL values are in the file."""
+    (tmp_path / name).write_text(header)
+    (tmp_path / "s 1.raw").write_bytes(b"\0\1")
+    row = ManifestRow("s1", "p1", "", tmp_path / name, sha256=content_sha256(tmp_path / name))
+    assert altered([row]) == ()
+    (tmp_path / "s 1.raw").write_bytes(b"\0\2")
+    assert altered([row]) == (row,)
+    (tmp_path / name).write_text(header.replace("s 1.raw", "LOCAL"))
+    assert content_sha256(tmp_path / name) == sha256((tmp_path / name).read_bytes()).hexdigest()
 
 
 def test_the_repositorys_manifest_lists_its_scans():

@@ -38,8 +38,9 @@ def phantom(
 
     Examples: `calcscore phantom default --count 50 -o cohort --workers 2`, `calcscore phantom rescans -o rescans`
     """
+    from calcscore_ml.manifest import MANIFEST_NAME
     from calcscore_ml.phantom import find_protocol, read_cohort, write_cohort
-    from calcscore_ml.phantom.cohort import MANIFEST_NAME, TRUTH_NAME
+    from calcscore_ml.phantom.cohort import TRUTH_NAME
 
     if list_them:
         _list(as_json)

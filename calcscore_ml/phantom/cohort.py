@@ -26,7 +26,7 @@ from calcscore_ml.io.centrelines import write_centrelines
 from calcscore_ml.io.dicom_write import write_dicom
 from calcscore_ml.io.labels import write_labels
 from calcscore_ml.io.volumes import write_volume
-from calcscore_ml.manifest import ManifestRow, Split, content_sha256, write_manifest
+from calcscore_ml.manifest import MANIFEST_NAME, ManifestRow, Split, content_sha256, write_manifest
 from calcscore_ml.phantom.digital import GENERATION, DigitalScan, generate, organ_truth
 from calcscore_ml.phantom.organs import OrganTruth
 from calcscore_ml.phantom.patient import draw_patient
@@ -34,9 +34,6 @@ from calcscore_ml.phantom.plan import Cohort, ImageFormat
 from calcscore_ml.phantom.protocols import Protocol
 from calcscore_ml.phantom.stents import has_stent
 from calcscore_ml.phantom.take import Take
-
-MANIFEST_NAME = "data_manifest.csv"
-"""The cohort's manifest, beside the scans."""
 
 TRUTH_NAME = "truth.csv"
 """A row per lesion of the cohort, beside the scans: scan_id and the columns of `DigitalScan.lesions`."""
