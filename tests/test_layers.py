@@ -11,7 +11,7 @@ LAYERS = (
     {"errors", "files", "anatomy", "geometry", "scan", "components", "manifest", "csv_lines", "configs", "batch"},
     {"io", "quality"},
     {"heart", "candidates"},
-    {"table", "models"},
+    {"table", "models", "importers"},
     {"referral"},
     {"scores"},
     {"recipe", "result", "phantom", "evaluation"},

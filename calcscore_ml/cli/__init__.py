@@ -14,6 +14,7 @@ from calcscore_ml.cli.cohort import phantom
 from calcscore_ml.cli.explain import explain, rules
 from calcscore_ml.cli.info import info
 from calcscore_ml.cli.learning import evaluate, train
+from calcscore_ml.cli.manifest import manifest
 from calcscore_ml.cli.score import score
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 for function in (score, explain, rules, info, phantom, train, evaluate):
     app.command()(function)
 app.add_typer(atlas)
+app.add_typer(manifest)
 
 
 @app.callback(invoke_without_command=True)
