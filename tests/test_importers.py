@@ -211,17 +211,34 @@ def test_outlines_of_a_turned_scan_are_refused(turn):
         draw_labels(Scan(turn(hu).copy(), GRID), rois)
     _, note = draw_labels(Scan(hu, GRID), [replace(rois[0], mean_hu=float("nan")), *rois[1:]])
     assert note == "1 of 4 outlines do not have the mean HU of their file"
+    _, note = draw_labels(Scan(hu, GRID), [*rois, Outline(0, NAMES[Label.RCA], np.array([[5, 5], [9, 5], [5, 9.0]]))])
+    assert note == "1 of 5 outlines hold no pixel of 130 HU"
 
 
-def test_outlines_are_read_safely(tmp_path, monkeypatch):
-    """Entities, binary property lists and large files are refused unread."""
-    bomb = b'<!DOCTYPE plist [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><plist><string>&c;</string></plist>'
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'<!DOCTYPE plist [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><plist><string>&c;</string></plist>', "entity"),
+        (plistlib.dumps({"Images": []}, fmt=plistlib.FMT_BINARY), "whole XML"),
+        (b'<?xml version="1.0" encoding="klingon"?><plist></plist>', "whole XML"),
+        (b"<plist><date>never</date></plist>", "whole XML"),
+        (b"<plist><array/></plist>", "the root"),
+        (b"", "whole XML"),
+        (plist((1, {"Name": "a", "Point_px": ["(nan, 1)"]})), "finite"),
+    ],
+)
+def test_outlines_that_are_none_are_refused(tmp_path, content, words):
+    """Entities, binary property lists, unknown encodings and values, points that are nowhere: told, with the file."""
+    (tmp_path / "1.xml").write_bytes(content)
+    with pytest.raises(ScanError, match=words) as caught:
+        read_outlines(tmp_path / "1.xml")
+    assert "1.xml" in str(caught.value)
+
+
+def test_large_files_are_refused_unread(tmp_path, monkeypatch):
+    """A byte more than the limit is too much."""
     whole = plist(*all_outlines(chest()))
     path = tmp_path / "1.xml"
-    for content, words in ((bomb, "entity"), (plistlib.dumps({"Images": []}, fmt=plistlib.FMT_BINARY), "XML")):
-        path.write_bytes(content)
-        with pytest.raises(ScanError, match=words):
-            read_outlines(path)
     path.write_bytes(whole)
     assert len(read_outlines(path)) == 4
     monkeypatch.setattr(outlines_module, "LARGEST_BYTES", len(whole) - 1)
@@ -386,6 +403,7 @@ def test_what_cannot_be_a_scan_or_its_labels_is_told(tmp_path):
     patterns = [v for p in ("msk.nrrd", "labels.nii.gz", "{scan}_labels.nii.gz") for v in ("--labels", p)]
     done = run("folder", root, "-o", tmp_path / "out", "--json", *patterns, code=1)
     assert done.told["scans"] == ["f-good"]
+    assert done.told["notes"] == {}
     words = {
         "a-img": "mask of organs", "b-x": "one scan", "b-y": "one scan", "c/gone_labels.nii.gz": "needs its scan",
         "d": "only series of its folder", "e-img": "grid",
@@ -393,6 +411,19 @@ def test_what_cannot_be_a_scan_or_its_labels_is_told(tmp_path):
     assert set(done.told["failed"]) == set(words)
     for name, said in words.items():
         assert said in done.told["failed"][name]
+
+
+def test_a_patients_scans_are_never_on_both_sides(tmp_path):
+    """Of many patients with several labelled scans each has one split, and every split has patients."""
+    for patient in range(40):
+        for scan in "ab":
+            for name in (f"{scan}.nii.gz", f"{scan}_labels.nii.gz"):
+                (tmp_path / f"p{patient}").mkdir(exist_ok=True)
+                (tmp_path / f"p{patient}" / name).touch()
+    rows = find_folder(tmp_path).rows
+    assert len(rows) == 80
+    assert len({(r.patient_id, r.split) for r in rows}) == 40
+    assert {r.split for r in rows} == {"train", "calibrate", "test"}
 
 
 @given(

@@ -20,7 +20,7 @@ from calcscore_ml.errors import ScanError
 LARGEST_BYTES = 32 * 2**20
 """Larger files are refused; our choice. A patient with a hundred outlines of a hundred points needs about one MB."""
 
-PLIST_FAILURES = (ValueError, ExpatError, AttributeError, LookupError, TypeError)
+PLIST_FAILURES = (ValueError, ExpatError, AttributeError, LookupError)
 """What plistlib raises when a file is damaged, or holds an element it does not know."""
 
 
