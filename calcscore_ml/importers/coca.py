@@ -46,8 +46,8 @@ MEAN_TOLERANCE_HU = 1.0
 """An outline's mean may differ by so much from the one of its file; our choice, pixels are rounded to whole HU [HU]."""
 
 CONFIRMED_SHARE = 0.5
-"""At least this share of a patient's outlines must have the mean of their file; our choice. In files read in public, 90
-of 91 have it."""
+"""At least this share of a patient's outlines must have the mean of their file; our choice. Of 91 outlines that others
+published with their images, 90 have it."""
 
 
 def find_coca(root: Path | str, output: Path | str, shares: Shares = SHARES) -> Listing:
