@@ -28,7 +28,8 @@ from calcscore_ml.evaluation.agreement import (
     rating_sums,
 )
 from calcscore_ml.evaluation.bootstrap import SumsStatistic
-from calcscore_ml.evaluation.lesions import N_LABELS, label_tables, need_columns, ratio, with_missed
+from calcscore_ml.evaluation.lesions import N_LABELS, label_tables, ratio, with_missed
+from calcscore_ml.evaluation.patients import find_patients
 from calcscore_ml.scores.risk import SCHEMES, RiskScheme
 
 TRUTH_SUFFIX: Final = "_truth"
@@ -103,20 +104,11 @@ def contributions(
 
     The parameters are those of `calcscore_ml.evaluation.summary.evaluate`.
     """
-    need_columns(patients, ["patient_id", "scan_id"], "a table of scans")
-    repeated = int(patients["scan_id"].duplicated().sum())
-    if repeated or patients["patient_id"].isna().any():
-        raise ResultError(f"a table of scans has one row per scan and names its patient, got {repeated} repeated scans")
-    if patients.empty:
-        raise ResultError("an evaluation needs at least one scan, got an empty table of scans")
-    codes, names = pd.factorize(patients["patient_id"].astype(str).to_numpy(dtype=object), sort=True)
     found = with_missed(lesions, missed)
-    scan = pd.Index(patients["scan_id"]).get_indexer(pd.Index(found["scan_id"]))
-    if (scan < 0).any():
-        strangers = found["scan_id"][scan < 0].nunique()
-        raise ResultError(f"every lesion's scan must stand in the table of scans, got {strangers} scans that do not")
+    who = find_patients(patients, found)
+    names = who.ids
     tables = label_tables(
-        codes[scan],
+        who.of_lesion,
         found["truth"],
         found["predicted"],
         found["volume_mm3"],
@@ -138,8 +130,8 @@ def contributions(
         stop = start + per_scan[-1].shape[1]
         metrics += _category_metrics(slice(start, stop))
     added = np.zeros((len(names), sum(block.shape[1] for block in per_scan)))
-    np.add.at(added, codes, np.hstack(per_scan))
-    return Contributions(tuple(names), np.hstack([*blocks, added]), tuple(metrics), slice(start, stop))
+    np.add.at(added, who.of_scan, np.hstack(per_scan))
+    return Contributions(names, np.hstack([*blocks, added]), tuple(metrics), slice(start, stop))
 
 
 def score_columns(patients: pd.DataFrame) -> tuple[str, ...]:
