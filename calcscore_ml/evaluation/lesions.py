@@ -174,15 +174,16 @@ def with_missed(
     truth: str = "truth",
     predicted: str = "predicted",
     volume: str = "volume_mm3",
+    unseen: float = int(Label.OTHER),
 ) -> pd.DataFrame:
-    """Return the four columns, with reference lesions that no candidate covers added as predicted "other"."""
+    """Return the four columns, with reference lesions that no candidate covers added, their prediction `unseen`."""
     wanted = [scan, truth, predicted, volume]
     need_columns(table, wanted, "a lesion table")
     if missed is None or missed.empty:
         return table[wanted]
     need_columns(missed, [scan, truth, volume], "a table of missed lesions")
-    unseen = missed[[scan, truth, volume]].assign(**{predicted: int(Label.OTHER)})[wanted]
-    return unseen if table.empty else pd.concat([table[wanted], unseen], ignore_index=True)
+    added = missed[[scan, truth, volume]].assign(**{predicted: unseen})[wanted]
+    return added if table.empty else pd.concat([table[wanted], added], ignore_index=True)
 
 
 def label_tables(
@@ -216,7 +217,7 @@ def label_tables(
     volumes_mm3 : (n_groups, 8, 8) array of float
         Their volumes [mm3].
     """
-    rows, columns = _labels(truth, "reference"), _labels(predicted, "predicted")
+    rows, columns = label_numbers(truth, "reference"), label_numbers(predicted, "predicted")
     sizes = np.asarray(volume_mm3, dtype=float)
     if not (np.isfinite(sizes).all() and (sizes >= 0).all()):
         raise ResultError(
@@ -272,6 +273,15 @@ def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0))
 
 
+def label_numbers(values: ArrayLike, whose: str) -> NDArray[np.int64]:
+    """Return label numbers as integers; raise a ResultError that says `whose` when one is unknown."""
+    given = np.asarray(values)
+    known = np.isin(given, np.arange(N_LABELS))
+    if not known.all():
+        raise ResultError(f"{whose} labels must be 0 to {N_LABELS - 1}, got {given[~known][0]!r}")
+    return np.asarray(given, dtype=np.int64)
+
+
 def need_columns(table: pd.DataFrame, names: Collection[str], what: str) -> None:
     """Raise a ResultError that names the columns a table lacks."""
     lacking = [name for name in names if name not in table.columns]
@@ -281,11 +291,3 @@ def need_columns(table: pd.DataFrame, names: Collection[str], what: str) -> None
 
 def _found(table: NDArray[np.number]) -> NDArray[np.float64]:
     return np.asarray(table[..., _CORONARY, :][..., _CORONARY].sum(axis=(-2, -1)), dtype=float)
-
-
-def _labels(values: ArrayLike, whose: str) -> NDArray[np.int64]:
-    given = np.asarray(values)
-    known = np.isin(given, np.arange(N_LABELS))
-    if not known.all():
-        raise ResultError(f"{whose} labels must be 0 to {N_LABELS - 1}, got {given[~known][0]!r}")
-    return np.asarray(given, dtype=np.int64)
