@@ -218,11 +218,7 @@ def label_tables(
         Their volumes [mm3].
     """
     rows, columns = label_numbers(truth, "reference"), label_numbers(predicted, "predicted")
-    sizes = np.asarray(volume_mm3, dtype=float)
-    if not (np.isfinite(sizes).all() and (sizes >= 0).all()):
-        raise ResultError(
-            f"volumes must be finite and not negative [mm3], got {sizes[~(sizes >= 0)][:1].tolist() or 'inf'}"
-        )
+    sizes = checked_volumes(volume_mm3)
     if left_main_as_lad:
         rows, columns = np.asarray(merge_left_main(rows), np.int64), np.asarray(merge_left_main(columns), np.int64)
     cell = (group * N_LABELS + rows) * N_LABELS + columns
@@ -280,6 +276,16 @@ def label_numbers(values: ArrayLike, whose: str) -> NDArray[np.int64]:
     if not known.all():
         raise ResultError(f"{whose} labels must be 0 to {N_LABELS - 1}, got {given[~known][0]!r}")
     return np.asarray(given, dtype=np.int64)
+
+
+def checked_volumes(values_mm3: ArrayLike) -> NDArray[np.float64]:
+    """Return volumes as numbers; raise a ResultError when one is negative or not finite [mm3]."""
+    sizes = np.asarray(values_mm3, dtype=float)
+    if not (np.isfinite(sizes).all() and (sizes >= 0).all()):
+        raise ResultError(
+            f"volumes must be finite and not negative [mm3], got {sizes[~(sizes >= 0)][:1].tolist() or 'inf'}"
+        )
+    return sizes
 
 
 def need_columns(table: pd.DataFrame, names: Collection[str], what: str) -> None:
