@@ -7,7 +7,7 @@ answers every referred lesion as the reference does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from calcscore_ml.batch import collect
 from calcscore_ml.candidates import Candidates
-from calcscore_ml.errors import ManifestError
+from calcscore_ml.errors import ManifestError, ResultError
 from calcscore_ml.evaluation.summary import Evaluation, evaluate
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import ManifestRow, need_labels
 from calcscore_ml.models.bundle import Bundle
-from calcscore_ml.pipeline import score_scan
+from calcscore_ml.pipeline import score_scan, summarise_labels
 from calcscore_ml.recipe import Recipe
-from calcscore_ml.scores import ScoreSummary, find_scheme, from_candidates, from_label_volume, summarise
+from calcscore_ml.scan_row import GROUPS, scan_row
+from calcscore_ml.scores import find_scheme, from_candidates, summarise
 from calcscore_ml.table import truth_labels
 
 
@@ -35,11 +36,12 @@ class ScanAssessment:
     Parameters
     ----------
     lesions : pandas.DataFrame
-        A row per candidate: scan_id, truth, predicted, referred, volume_mm3.
+        A row per candidate: scan_id, truth, predicted, referred, volume_mm3, and how sure the model is of it: coronary,
+        entropy, margin, disagreement, see `calcscore_ml.referral.uncertainty.Uncertainty`.
     missed : pandas.DataFrame
         Reference lesions no candidate covers: scan_id, truth, volume_mm3.
     scan : dict
-        A row of scores and their references.
+        A row of scores and their references, see `calcscore_ml.scan_row.scan_row`, and what was referred.
     after_expert : dict
         The same once referred lesions carry the reference label.
     """
@@ -79,7 +81,8 @@ def assess_cohort(
     recipe: Recipe,
     *,
     workers: int = 1,
-    by: str | None = None,
+    by: str | Sequence[str] = (),
+    left_main_as_lad: bool = False,
     resamples: int = 1000,
     on_scan: Callable[[], None] = lambda: None,
 ) -> Assessment:
@@ -95,8 +98,10 @@ def assess_cohort(
         Its recipe, maybe with other referral or scores.
     workers : int
         Scans at a time.
-    by : str or None
-        ``"protocol"`` to evaluate each protocol on its own too.
+    by : str or sequence of str
+        Any of `calcscore_ml.scan_row.GROUPS`: ``"protocol"`` to evaluate each protocol on its own too.
+    left_main_as_lad : bool
+        Count the left main as LAD on both sides, as orCaScore's reference does.
     resamples : int
         Of the bootstrap over patients.
     on_scan : callable
@@ -106,7 +111,13 @@ def assess_cohort(
     ------
     ManifestError
         When a row has no labels, or no scan could be read.
+    ResultError
+        When there is no such group.
     """
+    columns = (by,) if isinstance(by, str) else tuple(by)
+    strange = sorted(set(columns) - set(GROUPS))
+    if strange:
+        raise ResultError(f"an evaluation is split by {', '.join(GROUPS)}, got {', '.join(map(repr, strange))}")
     need_labels(rows, "to evaluate")
     assess = partial(assess_scan, bundle=bundle, recipe=recipe)
     done, failed = collect(assess, rows, name=lambda r: r.scan_id, workers=workers, on_item=on_scan)
@@ -118,7 +129,15 @@ def assess_cohort(
     scheme = find_scheme(recipe.scores.risk)
     decided = lesions.assign(predicted=np.where(lesions["referred"], lesions["truth"], lesions["predicted"]))
     automatic, after = (
-        evaluate(table, pd.DataFrame(scans), missed=missed, by=by, scheme=scheme, n=resamples)
+        evaluate(
+            table,
+            pd.DataFrame(scans),
+            missed=missed,
+            by=columns,
+            scheme=scheme,
+            left_main_as_lad=left_main_as_lad,
+            n=resamples,
+        )
         for table, scans in ((lesions, [p.scan for p in parts]), (decided, [p.after_expert for p in parts]))
     )
     return Assessment(automatic, after, pd.DataFrame([p.scan for p in parts]), lesions, failed)
@@ -131,21 +150,21 @@ def assess_scan(row: ManifestRow, bundle: Bundle, recipe: Recipe) -> ScanAssessm
     labels = read_labels(row.labels, scan.geometry)
     scored = score_scan(scan, bundle, recipe, scan_id=row.scan_id)
     candidates, result = scored.candidates, scored.result
+    assert scored.uncertainty is not None  # scored by a model
     predicted, referred = np.zeros((2, len(candidates)), dtype=np.intp)
     for lesion in result.lesions:
         predicted[lesion.lesion - 1] = lesion.label
         referred[lesion.lesion - 1] = lesion.referred
     truth = truth_labels(candidates, labels)
 
-    rule, thickness = result.score.rule, scan.acquisition.slice_thickness_mm
-    reference = from_label_volume(
-        scan, labels, threshold_hu=candidates.threshold_hu, connectivity=recipe.candidates.connectivity
-    )
-    wanted = summarise(reference, rule, result.score.calibration, result.score.scheme)
+    reference, wanted = summarise_labels(scan, labels, recipe)
     decided = np.where(referred > 0, truth, predicted)
-    after = summarise(from_candidates(candidates, decided, thickness), rule, wanted.calibration, wanted.scheme)
-    names = {"patient_id": row.patient_id, "scan_id": row.scan_id, "protocol": row.protocol}
+    thickness = scan.acquisition.slice_thickness_mm
+    after = summarise(from_candidates(candidates, decided, thickness), wanted.rule, wanted.calibration, wanted.scheme)
     counts = {"referred": result.range.pending, "lowest": result.range.lowest, "highest": result.range.highest}
+    describe = partial(
+        scan_row, scan.acquisition, patient_id=row.patient_id, scan_id=row.scan_id, protocol=row.protocol
+    )
     return ScanAssessment(
         lesions=pd.DataFrame(
             {
@@ -154,11 +173,12 @@ def assess_scan(row: ManifestRow, bundle: Bundle, recipe: Recipe) -> ScanAssessm
                 "predicted": predicted,
                 "referred": referred > 0,
                 "volume_mm3": candidates.volumes_mm3,
+                **asdict(scored.uncertainty),
             }
         ),
         missed=_missed(row.scan_id, candidates, reference.voxels, reference.lesion, reference.label),
-        scan={**names, **counts, **_scores(result.score, wanted)},
-        after_expert={**names, **counts, **_scores(after, wanted)},
+        scan={**describe(result.score, wanted), **counts},
+        after_expert={**describe(after, wanted), **counts},
     )
 
 
@@ -179,15 +199,3 @@ def _missed(
     sizes = np.bincount(place, minlength=len(ids)) * candidates.geometry.voxel_volume_mm3
     truth = label[first] if len(ids) else np.zeros(0, dtype=np.intp)
     return pd.DataFrame({"scan_id": scan_id, "truth": truth[~seen], "volume_mm3": sizes[~seen]})
-
-
-def _scores(found: ScoreSummary, wanted: ScoreSummary) -> dict[str, object]:
-    row: dict[str, object] = {}
-    for suffix, summary in (("", found), ("_truth", wanted)):
-        row[f"agatston{suffix}"] = summary.total.agatston
-        row[f"volume_mm3{suffix}"] = summary.total.volume_mm3
-        row[f"mass_mg{suffix}"] = summary.total.mass_mg
-        row[f"category{suffix}"] = summary.scheme.category(summary.total.agatston)
-        for artery in summary.arteries:
-            row[f"agatston_{artery.site.lower()}{suffix}"] = artery.agatston
-    return row

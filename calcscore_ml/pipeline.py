@@ -90,12 +90,15 @@ class Scored:
         All candidates.
     location : Location
         Where heart, aorta and arteries lie.
+    uncertainty : Uncertainty or None
+        How sure the ensemble is of each candidate; None where an observer labelled.
     """
 
     result: ScanResult
     calcium: Calcium
     candidates: Candidates
     location: Location
+    uncertainty: Uncertainty | None = None
 
 
 def describe_scan(scan: Scan, recipe: Recipe) -> Described:
@@ -193,7 +196,7 @@ def score_scan(
         for i in np.flatnonzero(shown)
     )
     calcium = from_candidates(candidates, listed, thickness)
-    return Scored(replace(result, lesions=lesions), calcium, candidates, described.location)
+    return Scored(replace(result, lesions=lesions), calcium, candidates, described.location, uncertainty)
 
 
 def score_labelled(
@@ -222,12 +225,7 @@ def score_labelled(
     seconds: dict[str, float] = {}
     threshold_hu = recipe.candidates.threshold_for(scan.acquisition.kvp)
     with _timed(seconds, "scores"):
-        calcium = from_label_volume(
-            scan, labels, threshold_hu=threshold_hu, connectivity=recipe.candidates.connectivity
-        )
-        rule = recipe.rule_for(scan.acquisition.kvp)
-        used = calibration or find_calibration(scan.acquisition, recipe.scores.mass_factor_mg_per_ml_hu)
-        score = summarise(calcium, rule, used, find_scheme(recipe.scores.risk))
+        calcium, score = summarise_labels(scan, labels, recipe, calibration)
     order = np.argsort(calcium.lesion, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(calcium.lesion)[1:])]).astype(np.intp)
     candidates = Candidates(scan.geometry, calcium.voxels[order], calcium.hu[order], offsets, threshold_hu)
@@ -242,6 +240,31 @@ def score_labelled(
         _lesion(candidates, i, of_lesion[i], None, None, False, "", effect[i]) for i in range(len(candidates))
     )
     return Scored(replace(result, lesions=lesions), calcium, candidates, location)
+
+
+def summarise_labels(
+    scan: Scan, labels: NDArray[np.integer], recipe: Recipe, calibration: MassCalibration | None = None
+) -> tuple[Calcium, ScoreSummary]:
+    """Compute the scores of an observer's label volume, as a recipe says.
+
+    Parameters
+    ----------
+    scan, labels, recipe, calibration
+        As `score_labelled` takes them.
+
+    Returns
+    -------
+    calcium : Calcium
+        What was labelled, at or above the recipe's threshold.
+    summary : ScoreSummary
+        Its scores.
+    """
+    kvp = scan.acquisition.kvp
+    calcium = from_label_volume(
+        scan, labels, threshold_hu=recipe.candidates.threshold_for(kvp), connectivity=recipe.candidates.connectivity
+    )
+    used = calibration or find_calibration(scan.acquisition, recipe.scores.mass_factor_mg_per_ml_hu)
+    return calcium, summarise(calcium, recipe.rule_for(kvp), used, find_scheme(recipe.scores.risk))
 
 
 def doubts(location: Location, recipe: Recipe) -> tuple[Remark, ...]:

@@ -138,8 +138,13 @@ def test_train_and_evaluate_end_to_end(cohort, tmp_path):
     assert "never replaced" in run("train", cohort, "-o", tmp_path / "model", code=2).output
     out = tmp_path / "evaluation"
     told = json.loads(
-        run("evaluate", cohort, "--model", tmp_path / "model", "-o", out, "--by", "protocol", "--json").stdout
+        run(
+            *("evaluate", cohort, "--model", tmp_path / "model", "-o", out, "--json"),
+            *("--by", "protocol", "--by", "sex", "--left-main-as-lad"),
+        ).stdout
     )
+    assert {name.split()[0] for name in told["automatic"]["subgroups"]} == {"protocol", "sex"}
+    assert told["automatic"]["left_main_as_lad"]
     assert "lesion.sensitivity" in told["automatic"]["metrics"]
     assert {f.name for f in out.iterdir()} >= {"evaluation.json", "agreement.png", "confusion.png", "scans.csv"}
     assert "patient_id" not in (out / "scans.csv").read_text()

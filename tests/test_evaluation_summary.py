@@ -34,6 +34,7 @@ def cohort(seed=0, n_patients=24, accuracy=0.85):
             volume = rng.lognormal(2.5, 1.2, size=len(truth))
             lesions += zip([scan] * len(truth), truth, predicted, volume, strict=True)
             row = {"patient_id": f"patient-{patient:02d}", "scan_id": scan, "protocol": "AB"[patient % 3 == 0]}
+            row["kernel"] = "sharp" if repeat else "soft"
             for name, factor in (("agatston", 1.3), ("volume_mm3", 1.0), ("agatston_lad", 0.7)):
                 row[f"{name}_truth"] = factor * volume[np.isin(truth, (1, 2, 3, 4))].sum()
                 row[name] = factor * volume[np.isin(predicted, (1, 2, 3, 4))].sum()
@@ -76,12 +77,13 @@ def test_score_values(score):
     limits, ratios = bland_altman(truth, measured), bland_altman_ratio(truth, measured)
     found = [
         EVALUATION[f"{score}.{name}"].value
-        for name in ("icc_a1", "icc_c1", "bias", "limit_low", "limit_high", "ratio_bias", "ratio_limit_high")
+        for name in ("icc_a1", "icc_c1", "icc_11", "bias", "limit_low", "limit_high", "ratio_bias", "ratio_limit_high")
     ]
     assert found == pytest.approx(
         [
             intraclass_correlation(pair),
             intraclass_correlation(pair, "C,1"),
+            intraclass_correlation(pair, "1,1"),
             limits.bias,
             limits.lower,
             limits.upper,
@@ -140,6 +142,44 @@ def test_subgroups():
     alone = evaluate(LESIONS[LESIONS["scan_id"].isin(scans["scan_id"])], scans, n=300)
     assert dict(EVALUATION.subgroups)["protocol B"]["lesion.f1"] == alone["lesion.f1"]
     assert sum(group.n_scans for _, group in EVALUATION.subgroups) == EVALUATION.n_scans
+
+
+def test_subgroups_of_several_columns():
+    """Several columns are split one after the other, each as if alone."""
+    both = evaluate(LESIONS, PATIENTS, by=["kernel", "protocol"], n=20)
+    assert [name for name, _ in both.subgroups] == ["kernel sharp", "kernel soft", "protocol A", "protocol B"]
+    alone = evaluate(LESIONS, PATIENTS, by="kernel", n=20)
+    for (name, one), (_, other) in zip(both.subgroups, alone.subgroups, strict=False):
+        assert [r.interval.value for r in one.results] == pytest.approx(
+            [r.interval.value for r in other.results], nan_ok=True
+        ), name
+    assert evaluate(LESIONS, PATIENTS, by=[], n=2).subgroups == ()
+    with pytest.raises(ResultError, match="none called vendor"):
+        evaluate(LESIONS, PATIENTS, by=["kernel", "vendor"], n=2)
+
+
+def test_the_text_of_subgroups_is_brief():
+    """Scores of single arteries are printed once, for all scans; the stored form has them for each subgroup."""
+    text = EVALUATION.to_text()
+    assert text.count("agatston_lad") == 1
+    assert text.count("\nagatston ") == 3
+    assert "agatston_lad.icc_a1" in json.loads(EVALUATION.to_json())["subgroups"]["protocol A"]["metrics"]
+
+
+def test_left_main_as_lad_in_scores():
+    """With the left main counted as LAD, its scores are the LAD's, on both sides; the totals stay."""
+    rng = np.random.default_rng(0)
+    names = ("agatston_lm", "volume_lm_mm3", "volume_lad_mm3")
+    extra = {f"{name}{suffix}": rng.lognormal(3, 1, len(PATIENTS)) for name in names for suffix in ("", "_truth")}
+    apart = PATIENTS.assign(**extra)
+    merged = evaluate(LESIONS, apart, left_main_as_lad=True, n=2)
+    for lad, lm in (("agatston_lad", "agatston_lm"), ("volume_lad_mm3", "volume_lm_mm3")):
+        pair = np.column_stack([apart[lad + end] + apart[lm + end] for end in ("_truth", "")])
+        assert merged[f"{lad}.icc_a1"].value == pytest.approx(intraclass_correlation(pair))
+        with pytest.raises(KeyError):
+            merged[f"{lm}.icc_a1"]
+    assert merged["agatston.icc_a1"].value == EVALUATION["agatston.icc_a1"].value
+    assert "agatston_lm" in apart.columns
 
 
 def test_perfect_system():

@@ -16,7 +16,7 @@ LAYERS = (
     {"scores"},
     {"recipe", "result", "phantom", "evaluation"},
     {"pipeline"},
-    {"training", "assessment"},
+    {"training", "assessment", "observers", "scan_row"},
     {"reports"},
     {"cli"},
     {"__main__"},

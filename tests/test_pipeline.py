@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calcscore_ml.anatomy import Label
+from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.assessment import assess_cohort
 from calcscore_ml.candidates import find_candidates
 from calcscore_ml.errors import ManifestError, ModelError, ResultError
@@ -18,6 +18,7 @@ from calcscore_ml.recipe import LocationSection
 from calcscore_ml.reports.html import scan_report
 from calcscore_ml.result import INTENDED_USE, counted, read_result, to_json, write_result
 from calcscore_ml.scan import Scan
+from calcscore_ml.scan_row import GROUPS
 from calcscore_ml.scores import RULES, summarise
 from calcscore_ml.table import MIN_LABELLED_SHARE, truth_labels
 from calcscore_ml.training import lesion_table, train
@@ -203,6 +204,21 @@ def test_an_expert_who_is_right_leaves_no_false_positive(rows, bundle, recipe):
     assert found.after_expert["lesion.false_positives_per_scan"].value == 0.0
     assert found.after_expert["lesion.sensitivity"].value >= found.automatic["lesion.sensitivity"].value
     assert len(found.scans) == len(rows)
+
+
+def test_an_assessment_can_be_split_and_traced(rows, bundle, recipe):
+    """Every scan has a value of every group, every candidate an uncertainty; an unknown group is refused at once."""
+    few = rows[:4]
+    found = assess_cohort(few, bundle, recipe, by=GROUPS, resamples=2)
+    assert {name.split()[0] for name, _ in found.automatic.subgroups} == set(GROUPS)
+    assert found.scans[list(GROUPS)].map(lambda value: isinstance(value, str) and len(value) > 0).all(axis=None)
+    assert set(found.scans["slice_thickness_mm"]) == {"4"}
+    assert found.lesions["coronary"].between(0, 1).all()
+    called = found.lesions["predicted"].isin(ARTERIES)
+    assert (found.lesions["coronary"] >= recipe.decision.coronary_threshold).eq(called).all()
+    assert {"volume_lad_mm3.icc_a1", "mass_lm_mg.icc_11"} <= {r.name for r in found.automatic.results}
+    with pytest.raises(ResultError, match=r"protocol, manufacturer, .* got 'vendor'"):
+        assess_cohort(few, bundle, recipe, by=["sex", "vendor"])
 
 
 def test_results_are_plain_json(scored):

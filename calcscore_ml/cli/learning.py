@@ -65,7 +65,13 @@ def evaluate(
     manifest: Annotated[Path, typer.Argument(help="data_manifest.csv of a labelled cohort.")],
     model: Annotated[Path | None, typer.Option(help="A model bundle; the built-in one when not given.")] = None,
     split: Annotated[str, typer.Option(help="Which scans: train, calibrate or test.")] = "test",
-    by: Annotated[str | None, typer.Option(help="Evaluate each value of this column too: `protocol`.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Evaluate each value of this column too: `protocol`, `kernel`, `sex`; may be repeated."),
+    ] = None,
+    left_main_as_lad: Annotated[
+        bool, typer.Option("--left-main-as-lad", help="Count the left main as LAD, as orCaScore's reference does.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and figures.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Scans at a time.")] = 1,
     overwrite: Annotated[
@@ -89,7 +95,9 @@ def evaluate(
     rows = [r for r in read_manifest(manifest) if r.split == split]
     _need(rows, manifest, split)
     with progress("scoring", len(rows)) as step:
-        found = assess_cohort(rows, bundle, recipe, workers=workers, by=by, on_scan=step)
+        found = assess_cohort(
+            rows, bundle, recipe, workers=workers, by=by or (), left_main_as_lad=left_main_as_lad, on_scan=step
+        )
     if output is not None:
         write_assessment(output, found, overwrite=overwrite)
     if as_json:

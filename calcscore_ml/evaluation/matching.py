@@ -6,9 +6,9 @@ otherwise). It is found when enough of it lies in what the other reader gave to 
 arteries are one site: the artery is judged apart. Its pieces may lie in any number of the other's lesions, so a lesion
 split in two is found once, and two merged into one are both found.
 
-The definition is ours, as orCaScore's is not known to us: "any" asks for one voxel, which is lenient where a lesion runs
-into bone or the aorta's wall; "half" asks for half the volume. Where both readers took the same components, the two
-agree. Report both.
+The definition is ours, as orCaScore's is not known to us: "any" asks for one voxel, which is lenient where a lesion
+runs into bone or the aorta's wall; "half" asks for half the volume. Where both readers took the same components, the
+two agree. Report both.
 """
 
 from __future__ import annotations

@@ -104,6 +104,8 @@ def contributions(
 
     The parameters are those of `calcscore_ml.evaluation.summary.evaluate`.
     """
+    if left_main_as_lad:
+        patients = _left_main_to_lad(patients)
     found = with_missed(lesions, missed)
     who = find_patients(patients, found)
     names = who.ids
@@ -153,6 +155,17 @@ def score_unit(score: str) -> str:
     """
     ending = score.rsplit("_", 1)[-1]
     return ending if ending in ("mm3", "mg") else ""
+
+
+def _left_main_to_lad(patients: pd.DataFrame) -> pd.DataFrame:
+    """Add the left main's scores to the LAD's, reference and measured alike."""
+    merged = patients.copy()
+    for name in map(str, patients.columns):
+        lad = name.replace("_lm", "_lad")
+        if "lm" in name.split("_") and lad in patients.columns:
+            merged[lad] = pd.to_numeric(patients[lad]) + pd.to_numeric(patients[name])
+            merged = merged.drop(columns=name)
+    return merged
 
 
 def _lesion_metrics(left_main_as_lad: bool) -> list[Metric]:
@@ -214,6 +227,7 @@ def _score_metrics(score: str, start: int) -> list[Metric]:
     return [
         Metric(f"{score}.icc_a1", "", lambda sums: icc_of_sums(sums[..., ratings], "A,1")),
         Metric(f"{score}.icc_c1", "", lambda sums: icc_of_sums(sums[..., ratings], "C,1")),
+        Metric(f"{score}.icc_11", "", lambda sums: icc_of_sums(sums[..., ratings], "1,1")),
         *[Metric(f"{score}.{end}", unit, limit(plain, i)) for i, end in enumerate(ends)],
         *[Metric(f"{score}.ratio_{end}", "", ratio_limit(i)) for i, end in enumerate(ends)],
     ]

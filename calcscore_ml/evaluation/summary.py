@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from calcscore_ml.anatomy import Label
+from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, resample_sums
 from calcscore_ml.evaluation.intervals import LEVEL, Interval, Method
@@ -20,6 +21,8 @@ from calcscore_ml.scores.risk import SCHEMES, RiskScheme
 
 SCHEMA_VERSION = 1
 """Raised when a key of the stored form changes its meaning."""
+
+_ARTERY_WORDS = {artery.name.lower() for artery in ARTERIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Evaluation:
     settings : Settings
         How it was made.
     subgroups : tuple of (str, Evaluation)
-        The same for each value of the column asked for.
+        The same for each value of each column asked for.
     """
 
     n_patients: int
@@ -85,10 +88,11 @@ class Evaluation:
         return json.dumps(_plain(self), indent=2, allow_nan=False) + "\n"
 
     def to_text(self) -> str:
-        """Return the evaluation as plain aligned tables."""
-        parts = [_heading(self), _results_text(self), _categories_text(self)]
+        """Return the evaluation as plain aligned tables; subgroups without the scores of single arteries."""
+        parts = [_heading(self), _results_text(self.results), _categories_text(self)]
         for name, group in self.subgroups:
-            parts += [f"--- {name}: {_count(group)} ---", _results_text(group), _categories_text(group)]
+            brief = tuple(r for r in group.results if not _ARTERY_WORDS & set(r.name.split(".")[0].split("_")))
+            parts += [f"--- {name}: {_count(group)} ---", _results_text(brief), _categories_text(group)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -97,7 +101,7 @@ def evaluate(
     patients: pd.DataFrame,
     *,
     missed: pd.DataFrame | None = None,
-    by: str | None = None,
+    by: str | Sequence[str] = (),
     scheme: RiskScheme = SCHEMES[0],
     left_main_as_lad: bool = False,
     n: int = RESAMPLES,
@@ -113,16 +117,17 @@ def evaluate(
         One row per candidate: `scan_id`, `truth` and `predicted` (label numbers), `volume_mm3`.
     patients : DataFrame
         One row per scan, those without a candidate too: `patient_id`, `scan_id`, and any scores ``x`` beside their
-        reference ``x_truth`` (`agatston`, `volume_mm3`, `mass_mg`, `agatston_lad` ...). Risk categories are `category`
-        and `category_truth`, numbers from 0; without them they are taken from the Agatston scores.
+        reference ``x_truth`` (`agatston`, `volume_mm3`, `mass_mg`, `volume_lad_mm3` ...). Risk categories are
+        `category` and `category_truth`, numbers from 0; without them they are taken from the Agatston scores.
     missed : DataFrame or None
         Reference lesions that no candidate covers: `scan_id`, `truth`, `volume_mm3`.
-    by : str or None
-        A column of `patients` (`protocol`, say) to evaluate each value of on its own, too.
+    by : str or sequence of str
+        Columns of `patients` (`protocol`, say), of each of which to evaluate every value on its own, too.
     scheme : RiskScheme
         Of the risk categories.
     left_main_as_lad : bool
-        Count the left main as LAD on both sides, as orCaScore's reference does.
+        Count the left main as LAD on both sides, as orCaScore's reference does: of lesions, and of scores
+        (``agatston_lm`` is added to ``agatston_lad``).
     n, seed, level, method
         Of the bootstrap over patients, see `calcscore_ml.evaluation.bootstrap.patient_bootstrap`.
 
@@ -161,27 +166,29 @@ def evaluate(
         category_counts=np.rint(total[added.categories]).astype(np.int64).reshape(side, side),
         settings=Settings(n, level, method, seed, scheme.name, left_main_as_lad),
     )
-    if by is None:
-        return whole
-    need_columns(patients, [by], "a table of scans to split")
-    if patients[by].isna().any():
-        raise ResultError(f"every scan needs a {by} to be split by, got {int(patients[by].isna().sum())} without")
+    columns = [by] if isinstance(by, str) else list(by)
+    need_columns(patients, columns, "a table of scans to split")
     groups = []
-    for value, scans in patients.groupby(by, sort=True):
-        mine = lesions[lesions["scan_id"].isin(scans["scan_id"])]
-        unseen = None if missed is None else missed[missed["scan_id"].isin(scans["scan_id"])]
-        group = evaluate(
-            mine,
-            scans,
-            missed=unseen,
-            scheme=scheme,
-            left_main_as_lad=left_main_as_lad,
-            n=n,
-            seed=seed,
-            level=level,
-            method=method,
-        )
-        groups.append((f"{by} {value}", group))
+    for column in columns:
+        if patients[column].isna().any():
+            raise ResultError(
+                f"every scan needs a {column} to be split by, got {int(patients[column].isna().sum())} without"
+            )
+        for value, scans in patients.groupby(column, sort=True):
+            mine = lesions[lesions["scan_id"].isin(scans["scan_id"])]
+            unseen = None if missed is None else missed[missed["scan_id"].isin(scans["scan_id"])]
+            group = evaluate(
+                mine,
+                scans,
+                missed=unseen,
+                scheme=scheme,
+                left_main_as_lad=left_main_as_lad,
+                n=n,
+                seed=seed,
+                level=level,
+                method=method,
+            )
+            groups.append((f"{column} {value}", group))
     return replace(whole, subgroups=tuple(groups))
 
 
@@ -239,11 +246,11 @@ def _heading(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _results_text(evaluation: Evaluation) -> str:
-    width = max(len(r.name.split(".", 1)[1]) for r in evaluation.results)
+def _results_text(results: tuple[Result, ...]) -> str:
+    width = max(len(r.name.split(".", 1)[1]) for r in results)
     lines: list[str] = []
     group = ""
-    for result in evaluation.results:
+    for result in results:
         head, name = result.name.split(".", 1)
         if head != group:
             lines += [""] * bool(lines) + [f"{head:<{width + 2}}{'value':>11}{'low':>11}{'high':>11}"]
