@@ -64,14 +64,14 @@ def agreement_figure(patients: pd.DataFrame, score: str = "agatston", *, title: 
     unit = score_unit(score)
     words = [_WORDS.get(word, word) for word in score.split("_") if word != unit]
     label = " ".join([*words, f"[{_WORDS.get(unit, unit)}]" if unit else "score"])
-    figure = _figure(13.0, 4.3)
+    figure = blank_figure(13.0, 4.3)
     scatter, differences, ratios = figure.subplots(1, 3)
     _draw_scatter(scatter, truth, measured, label)
     _draw_differences(differences, truth, measured, label)
     _draw_ratios(ratios, truth, measured, label)
     if title:
         figure.suptitle(title)
-    return _png(figure)
+    return as_png(figure)
 
 
 def confusion_figure(report: LesionReport, *, volume: bool = False, title: str = "") -> bytes:
@@ -123,6 +123,25 @@ def category_figure(counts: NDArray[np.integer], titles: tuple[str, ...], *, tit
     if counts.shape != (len(titles), len(titles)) or not titles:
         raise ResultError(f"a table of {len(titles)} categories must be square in them, got shape {counts.shape}")
     return _table_png(np.asarray(counts, dtype=float), list(titles), title or "scans by risk category", "measured")
+
+
+def blank_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size [inches] that no window or global state knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as PNG; the same figure gives the same bytes."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    stream = BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
 
 
 _WORDS = {"agatston": "Agatston", "mm3": "mm³", "lm": "LM", "lad": "LAD", "lcx": "LCX", "rca": "RCA"}
@@ -210,7 +229,7 @@ def _table_png(table: NDArray[np.float64], titles: list[str], heading: str, acro
     side = len(titles)
     rows = table.sum(axis=1, keepdims=True)
     share = np.divide(table, rows, out=np.zeros_like(table), where=rows > 0)
-    figure = _figure(1.9 + 0.75 * side, 1.5 + 0.6 * side)
+    figure = blank_figure(1.9 + 0.75 * side, 1.5 + 0.6 * side)
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
@@ -225,21 +244,4 @@ def _table_png(table: NDArray[np.float64], titles: list[str], heading: str, acro
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return _png(figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: Figure) -> bytes:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    stream = BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return as_png(figure)
