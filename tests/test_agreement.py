@@ -1,5 +1,9 @@
 """Agreement of scores and categories, against published tables and second implementations."""
 
+import math
+import statistics
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +13,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.agreement import (
+    Limits,
     bland_altman,
     bland_altman_ratio,
     category_accuracy,
@@ -172,6 +177,23 @@ def test_bland_altman_published():
     assert round(sd, 1) == 38.8
     assert limits.bias - 2 * sd == pytest.approx(-79.7, abs=0.1)
     assert limits.bias + 2 * sd == pytest.approx(75.5, abs=0.1)
+
+
+@QUICK
+@given(st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 9000)), min_size=2, max_size=20))
+def test_bland_altman_second_implementation(pairs):
+    """Bias and limits are what Python's exact statistics give, of differences and of log ratios."""
+    reference, measured = zip(*pairs, strict=True)
+    differences = [Fraction(m - r) for r, m in pairs]
+    ratios = [math.log((m + 1) / (r + 1)) for r, m in pairs]
+    plain, ratio = bland_altman(reference, measured), bland_altman_ratio(reference, measured)
+    for values, found in (
+        (differences, plain),
+        (ratios, Limits(math.log(ratio.bias), math.log(ratio.lower), math.log(ratio.upper))),
+    ):
+        bias, sd = float(statistics.mean(values)), float(statistics.stdev(values))
+        wanted = (bias, bias - 1.96 * sd, bias + 1.96 * sd)
+        assert (found.bias, found.lower, found.upper) == pytest.approx(wanted, rel=1e-6, abs=1e-6)
 
 
 @QUICK

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap as scipy_bootstrap
+from sklearn.metrics import cohen_kappa_score
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation import bootstrap as module
+from calcscore_ml.evaluation.agreement import category_sums, icc_of_sums, kappa_of_sums, rating_sums
 from calcscore_ml.evaluation.bootstrap import paired_bootstrap, patient_bootstrap, resample_sums
 from calcscore_ml.evaluation.intervals import Interval, interval
 
@@ -35,6 +37,47 @@ def test_scipy(ours, theirs):
     wanted = scipy_bootstrap((values,), np.mean, n_resamples=800, method=theirs, rng=np.random.default_rng(5))
     found = patient_bootstrap(np.mean, named(values), n=800, seed=5, method=ours)
     assert (found.low, found.high) == pytest.approx(tuple(wanted.confidence_interval), rel=1e-9)
+
+
+def anova_icc(reference, measured):
+    """ICC(A,1) of two raters by the mean squares of a two-way analysis of variance, as McGraw and Wong write it."""
+    table = np.column_stack([reference, measured])
+    n, k = table.shape
+    rows, columns, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
+    msr = k * ((rows - mean) ** 2).sum() / (n - 1)
+    msc = n * ((columns - mean) ** 2).sum() / (k - 1)
+    mse = ((table - rows[:, None] - columns + mean) ** 2).sum() / ((n - 1) * (k - 1))
+    return (msr - mse) / (msr + (k - 1) * mse + k / n * (msc - mse))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("bca", "BCa"), ("percentile", "percentile")])
+def test_scipy_of_agreement(ours, theirs):
+    """Intervals of an intraclass correlation and of kappa are SciPy's for paired samples, draw for draw."""
+    rng = np.random.default_rng(1)
+    truth = rng.lognormal(3, 1, size=41)
+    measured = truth * rng.lognormal(0.1, 0.4, size=41)
+    first, second = (np.digitize(scores, [5, 20, 60]) for scores in (truth, measured))
+    for sums, statistic, pair, second_implementation in (
+        (rating_sums(np.column_stack([truth, measured])), icc_of_sums, (truth, measured), anova_icc),
+        (
+            category_sums(first, second, 4),
+            kappa_of_sums,
+            (first, second),
+            lambda a, b: cohen_kappa_score(a, b, labels=range(4), weights="linear"),
+        ),
+    ):
+        wanted = scipy_bootstrap(
+            pair,
+            second_implementation,
+            paired=True,
+            vectorized=False,
+            n_resamples=300,
+            method=theirs,
+            rng=np.random.default_rng(8),
+        )
+        found = resample_sums(sums, n=300, seed=8).interval(statistic, method=ours)
+        assert found.value == pytest.approx(second_implementation(*pair))
+        assert (found.low, found.high) == pytest.approx(tuple(wanted.confidence_interval), rel=1e-6)
 
 
 @QUICK

@@ -67,11 +67,12 @@ def test_pictures(draw):
 
 
 def test_intervals_are_drawn():
-    """Intervals that are not defined, of a single patient, leave the points without bars."""
+    """An interval leaves more ink than one without width, and that more than one that is not defined."""
     found = froc(TABLE, SCANS, n=20)
-    alone = froc(TABLE, SCANS.assign(patient_id="x"), n=20)
-    assert np.isnan(alone.at[0][1].low)
-    assert share_of_colour(froc_figure(found), LINE) > share_of_colour(froc_figure(alone), LINE) > 0
+    narrow = replace(found, at=tuple((rate, replace(i, low=i.value, high=i.value)) for rate, i in found.at))
+    undefined = replace(found, at=tuple((rate, replace(i, low=np.nan, high=np.nan)) for rate, i in found.at))
+    ink = [share_of_colour(froc_figure(curve), LINE) for curve in (found, narrow, undefined)]
+    assert ink[0] > ink[1] > ink[2] > 0
 
 
 def test_each_curve_has_its_colour():

@@ -173,6 +173,5 @@ def referral_figure(curves: Mapping[str, ReferralCurve], *, title: str = "") -> 
 
 
 def _bars(intervals: list[Interval]) -> NDArray[np.float64]:
-    """Lengths of error bars below and above, (2, n); none where an interval is not defined."""
-    ends = np.array([(i.value - i.low, i.high - i.value) for i in intervals]).reshape(-1, 2).T
-    return np.asarray(np.nan_to_num(ends))
+    """Lengths of error bars below and above, (2, n); NaN, which is not drawn, where an interval is not defined."""
+    return np.array([(i.value - i.low, i.high - i.value) for i in intervals]).reshape(-1, 2).T
