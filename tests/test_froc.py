@@ -53,6 +53,8 @@ def test_by_hand():
         (0.5, 0.75),
         (5.0, 0.75),
     ]
+    with pytest.raises(ValueError, match="read-only"):
+        curve.sensitivities[0] = 1
 
 
 @given(lesion_tables, missed_tables)

@@ -57,6 +57,8 @@ def test_by_hand():
     assert curve.at(0.25) == pytest.approx(2.5 / 4)
     assert curve.random_at(0.25) == pytest.approx(3 * 4 / 5 / 4)
     assert curve.oracle_at(0.25) == pytest.approx(2 / 4)
+    with pytest.raises(ValueError, match="read-only"):
+        curve.left[0] = 0
 
 
 def test_volume_by_hand():

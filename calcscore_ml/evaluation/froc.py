@@ -28,7 +28,7 @@ RATES = (0.125, 0.25, 0.5, 1.0, 2.0)
 """False positives per scan at which the sensitivity is told; our choice."""
 
 MAX_POINTS = 1000
-"""Of more points every n-th is kept, so that a cohort of thousands fits the memory: steps of 0.1%; our choice."""
+"""Of more points an even choice is kept, so that a cohort of thousands fits the memory: steps of 0.1%; our choice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +51,10 @@ class Froc:
     false_positives_per_scan: NDArray[np.float64]
     sensitivities: NDArray[np.float64]
     at: tuple[tuple[float, Interval], ...]
+
+    def __post_init__(self) -> None:
+        for values in (self.thresholds, self.false_positives_per_scan, self.sensitivities):
+            values.flags.writeable = False
 
 
 def froc(
@@ -87,7 +91,7 @@ def froc(
     Raises
     ------
     ResultError
-        When a column is missing, a scan is unknown, a label is out of range, or a probability is none.
+        When a column is missing, a scan is unknown, a label is out of range, or a probability is not between 0 and 1.
 
     References
     ----------

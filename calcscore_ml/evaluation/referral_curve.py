@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import ARTERIES, Label, merge_left_main
 from calcscore_ml.errors import ResultError
-from calcscore_ml.evaluation.agreement import ROUNDING
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, patient_bootstrap
 from calcscore_ml.evaluation.intervals import LEVEL, Interval, Method
 from calcscore_ml.evaluation.lesions import checked_volumes, label_numbers, need_columns
@@ -49,6 +48,10 @@ class ReferralCurve:
     oracle_referred: NDArray[np.float64]
     oracle_left: NDArray[np.float64]
     gain: Interval
+
+    def __post_init__(self) -> None:
+        for values in (self.referred, self.left, self.oracle_referred, self.oracle_left):
+            values.flags.writeable = False
 
     def at(self, referred: float) -> float:
         """Return the error left per scan after so many lesions per scan were referred."""
@@ -150,9 +153,10 @@ def _curve(order: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[NDAr
 def _gain(table: NDArray[np.float64]) -> float:
     """Area between line and curve, as a share of that between line and oracle; the rows are (order, error)."""
     order, error = table.T
+    if not len(error) or np.ptp(error) == 0:
+        return float("nan")
     line = error.sum() * len(error) / 2
     ours, best = (
         line - np.trapezoid(left, referred) for referred, left in (_curve(order, error), _curve(error, error))
     )
-    # A whole number of equal errors leaves rounding where there is no area.
-    return float(ours / best) if best > ROUNDING * line else float("nan")
+    return float(ours / best)

@@ -98,7 +98,7 @@ def reliability(
     Raises
     ------
     ResultError
-        When a column is missing, a scan is unknown, a label is out of range, or a probability is none.
+        When a column is missing, a scan is unknown, a label is out of range, or a probability is not between 0 and 1.
 
     References
     ----------
