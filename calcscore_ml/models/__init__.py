@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ModelError
 from calcscore_ml.models.bagged_svm import BaggedSVM
+from calcscore_ml.models.floating import FloatingSelection
 from calcscore_ml.models.knn import PrevalenceKNN
 from calcscore_ml.models.preprocess import AsinhScaler
 from calcscore_ml.models.selection import ForwardSelection
@@ -26,6 +27,7 @@ from calcscore_ml.models.svm_bag import SVMBag
 ESTIMATORS: tuple[type, ...] = (
     AsinhScaler,
     ForwardSelection,
+    FloatingSelection,
     PrevalenceKNN,
     SequentialKNN,
     SVMBag,
@@ -41,6 +43,7 @@ __all__ = [
     "ESTIMATORS",
     "AsinhScaler",
     "BaggedSVM",
+    "FloatingSelection",
     "ForwardSelection",
     "PrevalenceKNN",
     "SVMBag",

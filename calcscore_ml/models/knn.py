@@ -11,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from calcscore_ml.errors import ModelError
 from calcscore_ml.models.calibration import SoftmaxCalibration, fit_calibration
+from calcscore_ml.models.floating import FloatingSelection
 from calcscore_ml.models.folds import Codes, draw_evenly, group_codes, negative_code
 from calcscore_ml.models.selection import ForwardSelection
 from calcscore_ml.models.tables import labelled_table, plain_table
@@ -19,6 +20,9 @@ from calcscore_ml.models.threads import one_thread
 CALIBRATION_ROWS = 4000
 """Kept rows judged without their own patient to fit the calibration; 9 numbers are fitted, more rows change
 little."""
+
+SELECTIONS: dict[str, type[ForwardSelection]] = {"forward": ForwardSelection, "floating": FloatingSelection}
+"""How features may be chosen."""
 
 
 class PrevalenceKNN(ClassifierMixin, BaseEstimator):
@@ -37,11 +41,13 @@ class PrevalenceKNN(ClassifierMixin, BaseEstimator):
     weights : {'distance', 'uniform'}
         Whether a neighbour weighs by the inverse of its distance.
     max_features : int or None
-        Features chosen by `ForwardSelection`; None uses all.
+        Features chosen by `selection`; None uses all.
     candidates : int or None
         Features that enter the selection.
     selection_rows : int
         Rows drawn for the selection.
+    selection : {'forward', 'floating'}
+        `ForwardSelection` or `FloatingSelection`, which may drop what it chose before.
     negatives_per_positive : float or None
         Negative rows kept per positive row; None keeps all.
     smoothing : float
@@ -85,6 +91,7 @@ class PrevalenceKNN(ClassifierMixin, BaseEstimator):
         max_features: int | None = 20,
         candidates: int | None = 60,
         selection_rows: int = 1000,
+        selection: Literal["forward", "floating"] = "forward",
         negatives_per_positive: float | None = 5.0,
         smoothing: float = 1.0,
         calibrate: bool = True,
@@ -97,6 +104,7 @@ class PrevalenceKNN(ClassifierMixin, BaseEstimator):
         self.max_features = max_features
         self.candidates = candidates
         self.selection_rows = selection_rows
+        self.selection = selection
         self.negatives_per_positive = negatives_per_positive
         self.smoothing = smoothing
         self.calibrate = calibrate
@@ -129,6 +137,8 @@ class PrevalenceKNN(ClassifierMixin, BaseEstimator):
         table, self.classes_, codes = labelled_table(self, X, y)
         if self.weights not in ("distance", "uniform"):
             raise ModelError(f"weights must be 'distance' or 'uniform', got {self.weights!r}")
+        if self.selection not in SELECTIONS:
+            raise ModelError(f"selection must be one of {', '.join(SELECTIONS)}, got {self.selection!r}")
         if self.smoothing <= 0:
             raise ModelError(f"smoothing must be above 0, got {self.smoothing}")
         patients = group_codes(groups, len(codes))
@@ -140,7 +150,7 @@ class PrevalenceKNN(ClassifierMixin, BaseEstimator):
         self.selected_ = np.arange(table.shape[1])
         if self.max_features is not None and self.max_features < table.shape[1]:
             several = patients is not None and len(np.unique(patients)) > 1
-            selection = ForwardSelection(
+            selection = SELECTIONS[self.selection](
                 self.max_features, self.candidates, subsample=self.selection_rows, random_state=rng
             ).fit(table, codes, groups=patients if several else None)
             self.selected_ = selection.order_

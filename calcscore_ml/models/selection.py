@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
@@ -114,6 +116,8 @@ class ForwardSelection(SelectorMixin, BaseEstimator):
         features, labels = validate_data(self, X, y, dtype=np.float64)
         if self.scoring not in ("log_loss", "balanced_accuracy"):
             raise ModelError(f"scoring must be 'log_loss' or 'balanced_accuracy', got {self.scoring!r}")
+        if self.max_features < 1:
+            raise ModelError(f"max_features must be at least 1, got {self.max_features}")
         codes = np.unique(labels, return_inverse=True)[1].astype(np.intp)
         patients = group_codes(groups, len(codes))
         rows = draw_evenly(codes, self.subsample, np.random.default_rng(self.random_state))
@@ -128,28 +132,27 @@ class ForwardSelection(SelectorMixin, BaseEstimator):
             barred |= patients[rows][:, None] == patients[rows]
             if barred.all():
                 raise ModelError("leave-one-patient-out needs rows of at least two patients, got one; leave groups out")
-        self.order_, self.scores_ = self._search(table, codes, barred)
+        criterion = Criterion(table, codes, barred, min(self.n_neighbors, len(codes) - 1), self.scoring)
+        order, scores = self._search(criterion, [int(f) for f in self.candidates_])
+        self.order_, self.scores_ = np.array(order, dtype=np.intp), np.array(scores)
         self.support_ = np.isin(np.arange(n_features), self.order_)
         return self
 
-    def _search(
-        self, table: NDArray[np.float32], codes: Codes, barred: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        distances = np.where(barred, np.inf, 0).astype(np.float32)
-        neighbours = min(self.n_neighbors, len(codes) - 1)
-        remaining = list(self.candidates_)
+    def _search(self, criterion: Criterion, candidates: list[int]) -> tuple[list[int], list[float]]:
+        """Return the features in the order of choice, and the score of each number of them."""
+        remaining = list(candidates)
         order: list[int] = []
         scores: list[float] = []
+        distances = criterion.distances(order)
         while remaining and len(order) < self.max_features:
-            votes = _Votes(distances, codes, neighbours)
-            trials = [_score(votes.with_feature(table[f]), codes, self.scoring) for f in remaining]
+            trials = criterion.with_each(distances, remaining)
             best = int(np.argmax(trials))
             if order and trials[best] - scores[-1] < self.tolerance:
                 break
             scores.append(trials[best])
-            order.append(int(remaining.pop(best)))
-            distances += np.square(table[order[-1]][:, None] - table[order[-1]])
-        return np.array(order, dtype=np.intp), np.array(scores)
+            order.append(remaining.pop(best))
+            distances += criterion.squared(order[-1])
+        return order, scores
 
     def _get_support_mask(self) -> NDArray[np.bool_]:
         check_is_fitted(self)
@@ -159,6 +162,48 @@ class ForwardSelection(SelectorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Criterion:
+    """How well sets of features find neighbours of their own class: what a selection makes large.
+
+    Parameters
+    ----------
+    table : (n_features, n) array of float32
+        A row per feature.
+    codes : (n,) array of int
+        Class number of each lesion, none left out.
+    barred : (n, n) array of bool
+        Lesions that are never each other's neighbours.
+    neighbours : int
+        Neighbours that vote.
+    scoring : {'log_loss', 'balanced_accuracy'}
+        As in `ForwardSelection`.
+    """
+
+    table: NDArray[np.float32]
+    codes: Codes
+    barred: NDArray[np.bool_]
+    neighbours: int
+    scoring: str
+
+    def squared(self, feature: int) -> NDArray[np.float32]:
+        """Return what one feature adds to the squared distances, (n, n)."""
+        values = self.table[feature]
+        return np.asarray(np.square(values[:, None] - values))
+
+    def distances(self, features: Sequence[int]) -> NDArray[np.float32]:
+        """Return the squared distances by some features, added in their order, (n, n); infinite where barred."""
+        distances = np.where(self.barred, np.inf, 0).astype(np.float32)
+        for feature in features:
+            distances += self.squared(feature)
+        return distances
+
+    def with_each(self, distances: NDArray[np.float32], features: Sequence[int]) -> list[float]:
+        """Return the score when each of the features joins the squared distances on its own."""
+        votes = _Votes(distances, self.codes, self.neighbours)
+        return [_score(votes.with_feature(self.table[f]), self.codes, self.scoring) for f in features]
 
 
 class _Votes:

@@ -9,10 +9,10 @@ from calcscore_ml.models.knn import PrevalenceKNN
 
 
 class SequentialKNN(Cascade):
-    """Two-stage nearest neighbours with forward selection of features in each stage.
+    """Two-stage nearest neighbours with sequential selection of features in each stage.
 
     The first stage uses few features and removes the obvious "other"; the second, fitted on what survives,
-    names the lesion. Each stage chooses its own features, by `ForwardSelection`.
+    names the lesion. Each stage chooses its own features.
 
     The papers give neither k nor the number of selected features nor the first stage's sensitivity; all
     defaults are ours.
@@ -29,6 +29,8 @@ class SequentialKNN(Cascade):
         Features that enter each selection, those with most mutual information with the label.
     selection_rows : int
         Rows drawn for each selection.
+    selection : {'forward', 'floating'}
+        `ForwardSelection` or `FloatingSelection`, which may drop what it chose before.
     stage_one_sensitivity : float or None
         Share of the positive training rows that must survive the first stage; None: no first stage.
     negatives_per_positive, stage_one_negatives : float or None
@@ -77,6 +79,7 @@ class SequentialKNN(Cascade):
         stage_one_features: int | None = 8,
         candidates: int | None = 60,
         selection_rows: int = 1000,
+        selection: Literal["forward", "floating"] = "forward",
         stage_one_sensitivity: float | None = 0.995,
         negatives_per_positive: float | None = 5.0,
         stage_one_negatives: float | None = 5.0,
@@ -93,6 +96,7 @@ class SequentialKNN(Cascade):
         self.stage_one_features = stage_one_features
         self.candidates = candidates
         self.selection_rows = selection_rows
+        self.selection = selection
         self.stage_one_sensitivity = stage_one_sensitivity
         self.negatives_per_positive = negatives_per_positive
         self.stage_one_negatives = stage_one_negatives
@@ -109,6 +113,7 @@ class SequentialKNN(Cascade):
             max_features=self.stage_one_features,
             candidates=self.candidates,
             selection_rows=self.selection_rows,
+            selection=self.selection,
             negatives_per_positive=self.stage_one_negatives,
             smoothing=self.smoothing,
             n_members=self.n_members,
@@ -123,6 +128,7 @@ class SequentialKNN(Cascade):
             max_features=self.max_features,
             candidates=self.candidates,
             selection_rows=self.selection_rows,
+            selection=self.selection,
             negatives_per_positive=self.negatives_per_positive,
             smoothing=self.smoothing,
             n_members=self.n_members,
