@@ -1,4 +1,4 @@
-"""Laws of the classifiers of candidate lesions."""
+"""Laws of the classifiers of candidate lesions, each on its own; see test_classifiers.py for those of all."""
 
 from types import SimpleNamespace
 
@@ -6,21 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss
+from made_lesions import lesions, made
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from calcscore_ml.errors import ModelError
 from calcscore_ml.models import (
-    ESTIMATORS,
     AsinhScaler,
     BaggedSVM,
     PrevalenceKNN,
     SequentialKNN,
     SVMBag,
     fit_estimator,
-    judge,
     make_estimator,
 )
 from calcscore_ml.models.calibration import fit_calibration
@@ -28,48 +25,11 @@ from calcscore_ml.models.cascade import threshold_for
 from calcscore_ml.models.libsvm import class_expansion
 from calcscore_ml.models.relevance import relevance_scale
 
-QUICK = {
-    "BaggedSVM": {"n_members": 2, "folds": 2},
-    "SVMBag": {"n_members": 2, "folds": 2},
-    "SequentialKNN": {"folds": 2},
-}
-"""Fewer members for scikit-learn's checks: they ask for the interface, not for accuracy."""
 
-NAMES = ("sequential_knn", "bagged_svm")
-
-FAST = {"sequential_knn": {"selection_rows": 200, "candidates": 10, "max_features": 6}, "bagged_svm": {"n_members": 5}}
-"""Parameters for tests that ask nothing of accuracy."""
-
-
-def lesions(n, seed, rare=0.08):
-    """A table as scans give it: mostly "other", most of it far away, features of heavy tails, NaN, alike in a patient.
-
-    Returns features (n, 30), labels 0 to 3 and patients.
-    """
-    world, rng = np.random.default_rng(7), np.random.default_rng(seed)
-    centre = np.zeros((8, 30))
-    centre[:, :10] = world.normal(size=(8, 10)) * 1.6
-    centre[4:7, :3] += 6
-    y = rng.choice(4, n, p=[1 - rare, rare * 0.5, rare * 0.3, rare * 0.2])
-    kind = np.where(y > 0, y - 1, rng.choice([3, 4, 5, 6, 7], n, p=[0.1, 0.3, 0.25, 0.25, 0.1]))
-    patient = rng.integers(0, max(4, n // 60), n)
-    X = centre[kind] + rng.normal(size=(n, 30)) + 0.3 * rng.normal(size=(patient.max() + 1, 30))[patient]
-    X[:, 5:15] = np.sinh(2 * X[:, 5:15])
-    X[rng.random((n, 30)) < 0.02] = np.nan
-    return X, y, patient
-
-
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=["sequential_knn", "bagged_svm", "two_stage"])
 def fitted(request):
-    """A pipeline fitted to 4,000 lesions."""
-    parameters = {"candidates": 20, "selection_rows": 400} if request.param == "sequential_knn" else {}
-    return fit_estimator(make_estimator(request.param, parameters), *lesions(4000, seed=0))
-
-
-@parametrize_with_checks([kind(**QUICK.get(kind.__name__, {})) for kind in ESTIMATORS])
-def test_estimators_pass_scikit_learns_checks(estimator, check):
-    """Every estimator of the package keeps scikit-learn's contract."""
-    check(estimator)
+    """A pipeline of two stages fitted to 4,000 lesions."""
+    return fit_estimator(made(request.param), *lesions(4000, seed=0))
 
 
 # The scaler
@@ -200,7 +160,7 @@ def test_machines_are_calibrated_on_rows_they_never_saw():
 
 def test_machines_are_calibrated_at_the_true_prevalence(monkeypatch):
     """Judging a few of many negative rows leaves as many expected positives as there are."""
-    monkeypatch.setattr("calcscore_ml.models.svm_bag.CALIBRATION_NEGATIVES", 300)
+    monkeypatch.setattr("calcscore_ml.models.bag.CALIBRATION_NEGATIVES", 300)
     rng = np.random.default_rng(6)
     y = (rng.random(6000) < 0.02).astype(int)
     X = rng.normal(size=(6000, 3)) + 1.5 * y[:, None]
@@ -320,80 +280,7 @@ def test_without_a_first_stage_all_rows_survive():
         assert model.first_ is None
 
 
-# What all classifiers promise
-
-
-def test_new_patients_are_classified_and_probabilities_are_true(fitted):
-    """On unseen patients most arteries are named right, and as many lesions are found as the probabilities say."""
-    X, y, _ = lesions(8000, seed=4)
-    probabilities = fitted.predict_proba(X)
-    right = probabilities.argmax(axis=1) == y
-    assert right[y == 0].mean() > 0.985
-    assert right[y > 0].mean() > 0.7
-    coronary, truth = 1 - probabilities[:, 0], y > 0
-    assert coronary.sum() == pytest.approx(truth.sum(), rel=0.15)
-    guess = np.bincount(y) / len(y)
-    assert log_loss(y, probabilities) < 0.35 * log_loss(y, np.tile(guess, (len(y), 1)))
-    middle = (coronary > 0.3) & (coronary < 0.7)
-    assert truth[middle].mean() == pytest.approx(coronary[middle].mean(), abs=0.15)
-
-
-def test_probabilities_are_coherent(fitted):
-    """Probabilities and those of every member sum to 1, and the label is the most probable one."""
-    X = lesions(500, seed=5)[0]
-    probabilities, members = judge(fitted, X)
-    assert (probabilities == fitted.predict_proba(X)).all()
-    assert members.shape == (fitted[-1].n_members, 500, 4)
-    assert probabilities.sum(axis=1) == pytest.approx(1)
-    assert members.sum(axis=2) == pytest.approx(1)
-    assert (fitted.predict(X) == fitted.classes_[probabilities.argmax(axis=1)]).all()
-
-
-def test_members_differ_more_where_the_ensemble_is_less_sure(fitted):
-    """Members spread more on rows in doubt than on sure ones, and centre on their ensemble."""
-    probabilities, members = judge(fitted, lesions(3000, seed=6)[0])
-    doubtful = probabilities.max(axis=1) < 0.7
-    spread = members.std(axis=0).mean(axis=1)
-    assert doubtful.sum() > 20
-    assert spread[doubtful].mean() > 3 * spread[~doubtful].mean()
-    assert np.abs(members.mean(axis=0) - probabilities).mean() < 0.02
-
-
-def test_lesions_are_judged_one_by_one(fitted):
-    """A lesion's probabilities do not depend on its scan's other lesions, nor on their order."""
-    X = lesions(300, seed=7)[0]
-    order = np.random.default_rng(0).permutation(300)
-    whole = fitted.predict_proba(X)
-    assert fitted.predict_proba(X[order]) == pytest.approx(whole[order], abs=1e-9)
-    assert np.vstack([fitted.predict_proba(X[i : i + 1]) for i in range(20)]) == pytest.approx(whole[:20], abs=1e-9)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_model(name):
-    """Two fits with one seed agree in every digit; another seed gives another model."""
-    X, y, patient = lesions(800, seed=8)
-    first, again, other = (fit_estimator(make_estimator(name, FAST[name], seed), X, y, patient) for seed in (1, 1, 2))
-    assert (first.predict_proba(X) == again.predict_proba(X)).all()
-    assert not (first.predict_proba(X) == other.predict_proba(X)).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_missing_features_are_filled(name):
-    """A lesion without any defined feature gets an answer, and a feature that is never defined does no harm."""
-    X, y, patient = lesions(600, seed=9)
-    X[:, 4] = np.nan
-    model = fit_estimator(make_estimator(name, FAST[name]), X, y, patient)
-    assert model.predict_proba(np.full((1, 30), np.nan)).sum() == pytest.approx(1)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_label_with_one_lesion_is_no_obstacle(name):
-    """A label seen once in training is learnt as far as one lesion teaches."""
-    X, y, patient = lesions(500, seed=10)
-    y[np.flatnonzero(y == 0)[0]] = 7
-    model = fit_estimator(make_estimator(name, FAST[name]), X, y, patient)
-    assert model.classes_.tolist() == [0, 1, 2, 3, 7]
-    assert model.predict_proba(X).sum(axis=1) == pytest.approx(1)
+# Ensembles
 
 
 def test_votes_are_shares_of_members():
@@ -416,19 +303,6 @@ def test_calibration_finds_the_softmax_that_made_the_labels(slope, seed):
     found = fit_calibration(scores, y, np.ones(len(y)))
     assert found.slope == pytest.approx(slope, rel=0.08)
     assert found.offset == pytest.approx(offset, abs=0.12)
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters", "said"),
-    [
-        ("forest", {}, "sequential_knn"),
-        ("bagged_svm", {"depth": 3}, "rows_per_member"),
-    ],
-)
-def test_unknown_names_are_refused(name, parameters, said):
-    """A classifier or parameter that does not exist is an error that names those that do."""
-    with pytest.raises(ModelError, match=said):
-        make_estimator(name, parameters)
 
 
 @pytest.mark.parametrize(

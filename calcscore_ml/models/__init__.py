@@ -1,4 +1,4 @@
-"""Classifiers of candidate lesions: scikit-learn estimators, and how a recipe makes one.
+"""Classifiers of candidate lesions: scikit-learn estimators, how a recipe makes one, how it learns and is asked.
 
 All learn from a feature table (one row per candidate lesion, NaN where a feature is not defined), a label per
 row and, where known, the patient of each row.
@@ -6,23 +6,24 @@ row and, where known, the patient of each row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
-from calcscore_ml.anatomy import Label
-from calcscore_ml.errors import ModelError
 from calcscore_ml.models.bagged_svm import BaggedSVM
 from calcscore_ml.models.floating import FloatingSelection
 from calcscore_ml.models.knn import PrevalenceKNN
+from calcscore_ml.models.making import CLASSIFIERS, ClassifierName, make_estimator
+from calcscore_ml.models.merged import MergedClassifier
+from calcscore_ml.models.names import choose_names
 from calcscore_ml.models.preprocess import AsinhScaler
+from calcscore_ml.models.rules import RuleClassifier
 from calcscore_ml.models.selection import ForwardSelection
 from calcscore_ml.models.sequential_knn import SequentialKNN
+from calcscore_ml.models.subset import FeatureSubset
 from calcscore_ml.models.svm_bag import SVMBag
+from calcscore_ml.models.trees import TreeEnsemble
+from calcscore_ml.models.two_stage import TwoStage
 
 ESTIMATORS: tuple[type, ...] = (
     AsinhScaler,
@@ -32,69 +33,35 @@ ESTIMATORS: tuple[type, ...] = (
     SequentialKNN,
     SVMBag,
     BaggedSVM,
+    TreeEnsemble,
+    TwoStage,
+    FeatureSubset,
+    MergedClassifier,
+    RuleClassifier,
 )
 """Every estimator of the package; each passes scikit-learn's estimator checks."""
-
-CLASSIFIERS: tuple[tuple[str, type], ...] = (("sequential_knn", SequentialKNN), ("bagged_svm", BaggedSVM))
-"""What a recipe may name as its classifier."""
 
 __all__ = [
     "CLASSIFIERS",
     "ESTIMATORS",
     "AsinhScaler",
     "BaggedSVM",
+    "ClassifierName",
+    "FeatureSubset",
     "FloatingSelection",
     "ForwardSelection",
+    "MergedClassifier",
     "PrevalenceKNN",
+    "RuleClassifier",
     "SVMBag",
     "SequentialKNN",
+    "TreeEnsemble",
+    "TwoStage",
+    "choose_names",
     "fit_estimator",
     "judge",
     "make_estimator",
 ]
-
-
-def make_estimator(
-    name: Literal["sequential_knn", "bagged_svm"], parameters: Mapping[str, Any], random_state: int = 0
-) -> Pipeline:
-    """Make an unfitted pipeline: fill missing features, scale, classify.
-
-    A feature that is NaN, because a lesion is too small to define it, gets the training table's median; a
-    feature that is NaN in the whole table becomes 0.
-
-    Parameters
-    ----------
-    name : {'sequential_knn', 'bagged_svm'}
-        Classifier.
-    parameters : mapping
-        Its parameters; `negative_label` is 0, "other", unless given.
-    random_state : int
-        Seed.
-
-    Returns
-    -------
-    sklearn.pipeline.Pipeline
-        Steps "imputer", "scaler" and "classifier".
-
-    Raises
-    ------
-    ModelError
-        When the classifier or a parameter is unknown.
-
-    >>> list(make_estimator("bagged_svm", {"C": 2.0}).named_steps)
-    ['imputer', 'scaler', 'classifier']
-    """
-    known = dict(CLASSIFIERS)
-    if name not in known:
-        raise ModelError(f"a classifier must be one of {', '.join(known)}, got {name!r}")
-    allowed = known[name]().get_params()
-    unknown = sorted(set(parameters) - set(allowed))
-    if unknown:
-        raise ModelError(f"{name} has no parameter {', '.join(unknown)}; it has {', '.join(sorted(allowed))}")
-    chosen = {"negative_label": int(Label.OTHER), "random_state": random_state, **parameters}
-    classifier = known[name](**chosen)
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    return Pipeline([("imputer", imputer), ("scaler", AsinhScaler()), ("classifier", classifier)])
 
 
 def fit_estimator(pipeline: Pipeline, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Pipeline:
@@ -139,6 +106,8 @@ def judge(pipeline: Pipeline, X: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     members : (n_members, n, n_classes) array of float
         Of each member; their spread is their disagreement. All rows sum to 1.
     """
-    scaled = pipeline[:-1].transform(np.asarray(X, dtype=np.float64))
-    probabilities, members = pipeline[-1].judge(scaled)
+    table = np.asarray(X, dtype=np.float64)
+    for _, step in pipeline.steps[:-1]:
+        table = step.transform(table)
+    probabilities, members = pipeline[-1].judge(table)
     return probabilities, members

@@ -7,7 +7,7 @@ with ensembles of support vector machines.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,26 +15,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from calcscore_ml.errors import ModelError
 from calcscore_ml.models.folds import Codes, deal_folds, group_codes, negative_code
+from calcscore_ml.models.parts import Classifier
 from calcscore_ml.models.tables import labelled_table, plain_table
 
 HIGHEST_THRESHOLD = 0.5
 """A row at least as likely positive as not is never removed, so that a removed row's most probable label is
 "other"."""
-
-
-class Stage(Protocol):
-    """What a stage must do."""
-
-    classes_: NDArray[Any]
-
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Learn from rows, labels and patients."""
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return (n, n_classes) probabilities."""
-
-    def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return (n, n_classes) probabilities and the (n_members, n, n_classes) of the members."""
 
 
 class Cascade(ClassifierMixin, BaseEstimator):
@@ -57,11 +43,11 @@ class Cascade(ClassifierMixin, BaseEstimator):
     random_state: int | None
 
     @abstractmethod
-    def _stage_one(self) -> Stage:
+    def _stage_one(self) -> Classifier:
         """Return an unfitted first stage; its negative label is False."""
 
     @abstractmethod
-    def _stage_two(self, negative_label: object) -> Stage:
+    def _stage_two(self, negative_label: object) -> Classifier:
         """Return an unfitted second stage."""
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
@@ -93,7 +79,7 @@ class Cascade(ClassifierMixin, BaseEstimator):
         positive = codes != self.negative_code_
         counts = np.bincount(codes) * (np.arange(len(self.classes_)) != self.negative_code_)
         self.positive_share_ = counts / counts.sum()
-        self.first_: Stage | None = None
+        self.first_: Classifier | None = None
         self.threshold_ = 0.0
         survivors = np.ones(len(codes), dtype=bool)
         if self.stage_one_sensitivity is not None:
@@ -151,7 +137,8 @@ class Cascade(ClassifierMixin, BaseEstimator):
     def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Estimate the probability of each class, and each member's.
 
-        All members let the same rows survive; they differ in the probabilities within each stage.
+        All members let the same rows survive; they differ in the probabilities within each stage. There are as many as
+        the second stage has; the first stage's join them in turn.
 
         Parameters
         ----------
@@ -170,7 +157,8 @@ class Cascade(ClassifierMixin, BaseEstimator):
             whole, parts = self.second_.judge(table)
             return self._spread(whole), self._spread(parts)
         first, first_members = (p[..., 1] for p in self.first_.judge(table))
-        probabilities, members = self._removed(first), self._removed(first_members)
+        turn = np.arange(self.second_.n_members) % len(first_members)
+        probabilities, members = self._removed(first), self._removed(first_members[turn])
         survivors = first >= self.threshold_
         if survivors.any():
             whole, parts = self.second_.judge(table[survivors])

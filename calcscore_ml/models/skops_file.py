@@ -22,9 +22,14 @@ from calcscore_ml.errors import ModelError
 ALLOWED_TYPES: tuple[str, ...] = (
     "calcscore_ml.models.bagged_svm.BaggedSVM",
     "calcscore_ml.models.knn.PrevalenceKNN",
+    "calcscore_ml.models.merged.MergedClassifier",
     "calcscore_ml.models.preprocess.AsinhScaler",
+    "calcscore_ml.models.rules.RuleClassifier",
     "calcscore_ml.models.sequential_knn.SequentialKNN",
+    "calcscore_ml.models.subset.FeatureSubset",
     "calcscore_ml.models.svm_bag.SVMBag",
+    "calcscore_ml.models.trees.TreeEnsemble",
+    "calcscore_ml.models.two_stage.TwoStage",
     "numpy.dtype",
 )
 """Types that a model file may hold beyond scikit-learn's and numpy's that skops itself trusts."""

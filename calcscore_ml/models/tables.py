@@ -15,7 +15,7 @@ from calcscore_ml.models.folds import Codes
 
 
 def labelled_table(
-    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike
+    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, *, allow_nan: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[Any], Codes]:
     """Check what an estimator is fitted to.
 
@@ -24,9 +24,11 @@ def labelled_table(
     estimator : BaseEstimator
         Learns `n_features_in_`.
     X : (n, n_features) array-like
-        Feature table without NaN.
+        Feature table.
     y : (n,) array-like
         Labels.
+    allow_nan : bool
+        Whether features may be NaN.
 
     Returns
     -------
@@ -42,7 +44,8 @@ def labelled_table(
     ModelError
         When there is one class only.
     """
-    table, labels = validate_data(estimator, X, y, dtype=np.float64)
+    finite = "allow-nan" if allow_nan else True
+    table, labels = validate_data(estimator, X, y, dtype=np.float64, ensure_all_finite=finite)
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
@@ -50,7 +53,8 @@ def labelled_table(
     return table, classes, codes.astype(np.intp)
 
 
-def plain_table(estimator: BaseEstimator, X: ArrayLike) -> NDArray[np.float64]:
+def plain_table(estimator: BaseEstimator, X: ArrayLike, *, allow_nan: bool = False) -> NDArray[np.float64]:
     """Check what a fitted estimator is asked about, (n, n_features)."""
     check_is_fitted(estimator)
-    return np.asarray(validate_data(estimator, X, dtype=np.float64, reset=False))
+    finite = "allow-nan" if allow_nan else True
+    return np.asarray(validate_data(estimator, X, dtype=np.float64, reset=False, ensure_all_finite=finite))
