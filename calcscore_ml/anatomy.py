@@ -6,6 +6,7 @@ evaluation merges the two then, see `merge_left_main`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 
 import numpy as np
@@ -126,3 +127,25 @@ def merge_left_main(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     [0, 1, 1, 3]
     """
     return np.where(labels == Label.LM, np.asarray(Label.LAD, dtype=labels.dtype), labels)
+
+
+def keep_labels(labels: NDArray[np.integer], kept: Collection[Label]) -> NDArray[np.integer]:
+    """Call "other" what is none of some labels.
+
+    Parameters
+    ----------
+    labels : (n,) array of int
+        Label numbers.
+    kept : collection of Label
+        Labels that stay.
+
+    Returns
+    -------
+    (n,) array of int
+        The same with 0 for all others.
+
+    >>> keep_labels(np.array([0, 1, 5, 7]), {Label.LAD, Label.AORTA}).tolist()
+    [0, 1, 5, 0]
+    """
+    stays = np.isin(labels, [int(label) for label in kept])
+    return np.where(stays, labels, np.asarray(Label.OTHER, dtype=labels.dtype))

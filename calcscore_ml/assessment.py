@@ -88,6 +88,8 @@ def assess_cohort(
 ) -> Assessment:
     """Score a labelled cohort and compare with its reference.
 
+    Where the recipe counts the left main as LAD, the reference is counted so too.
+
     Parameters
     ----------
     rows : sequence of ManifestRow
@@ -128,6 +130,7 @@ def assess_cohort(
     missed = pd.concat([p.missed for p in parts], ignore_index=True)
     scheme = find_scheme(recipe.scores.risk)
     decided = lesions.assign(predicted=np.where(lesions["referred"], lesions["truth"], lesions["predicted"]))
+    as_lad = left_main_as_lad or recipe.model.left_main_as == "LAD"
     automatic, after = (
         evaluate(
             table,
@@ -135,7 +138,7 @@ def assess_cohort(
             missed=missed,
             by=columns,
             scheme=scheme,
-            left_main_as_lad=left_main_as_lad,
+            left_main_as_lad=as_lad,
             n=resamples,
         )
         for table, scans in ((lesions, [p.scan for p in parts]), (decided, [p.after_expert for p in parts]))

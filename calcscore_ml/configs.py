@@ -61,6 +61,9 @@ def problems(error: ValidationError) -> str:
     """Say what broke which key, in one line."""
     told = []
     for e in error.errors():
+        if not e["loc"]:  # a rule about several sections, which the message names
+            told.append(e["msg"])
+            continue
         reason = "no such key" if e["type"] == "extra_forbidden" else f"{e['msg']} (got {e['input']!r})"
         told.append(f"{'.'.join(map(str, e['loc']))}: {reason}")
     return "; ".join(told)

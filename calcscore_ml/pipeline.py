@@ -102,7 +102,7 @@ class Scored:
 
 
 def describe_scan(scan: Scan, recipe: Recipe) -> Described:
-    """Find the candidates of a scan and describe each by its features.
+    """Find the candidates of a scan and describe each by the features of the recipe's families.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def score_scan(
     calibration : MassCalibration or None
         For the mass; the best known for the scan when not given.
     """
-    described = describe_scan(scan, recipe)
+    described = describe_scan(scan, recipe.for_scoring())
     seconds, candidates = dict(described.seconds), described.candidates
     with _timed(seconds, "model"):
         probabilities, members = predict(bundle, described.table)

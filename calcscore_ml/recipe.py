@@ -6,14 +6,19 @@ What a recipe does not say has the default given here, and the whole recipe is s
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from calcscore_features import FAMILIES, Settings
+from calcscore_features import FAMILIES, Settings, registry
+from calcscore_ml.anatomy import Label, keep_labels, merge_left_main
 from calcscore_ml.candidates import THRESHOLD_HU, threshold_for_kvp
 from calcscore_ml.configs import Section, builtin_file, check, read_toml
+from calcscore_ml.models import ClassifierName, choose_names, make_estimator
 from calcscore_ml.referral.decision import CORONARY_THRESHOLD
 from calcscore_ml.referral.policy import ReferralPolicy
 from calcscore_ml.scores.risk import find_scheme
@@ -21,6 +26,10 @@ from calcscore_ml.scores.rules import DEFAULT_RULE, AgatstonRule, find_rule
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Target = Literal["LAD", "LCX", "RCA", "LM", "AORTA", "AORTIC_VALVE", "MITRAL_VALVE"]
+
+TARGETS: tuple[Target, ...] = get_args(Target)
+"""Names of the labels that can be told apart: all of `Label` but "other"."""
 
 
 class CandidateSection(Section):
@@ -44,9 +53,13 @@ class CandidateSection(Section):
 
 
 class FeatureSection(Section):
-    """Which features describe a candidate; see `calcscore_features.Settings`."""
+    """Which features describe a candidate; see `calcscore_features.Settings`.
+
+    `families` are computed, and of these `only` those are learnt from that it names; empty: all.
+    """
 
     families: tuple[str, ...] = FAMILIES
+    only: tuple[str, ...] = ()
     glcm_bin_width_hu: Positive = Settings().glcm_bin_width_hu
     gaussian_scales_mm: tuple[Positive, ...] = Settings().gaussian_scales_mm
     shell_mm: Positive = Settings().shell_mm
@@ -58,6 +71,22 @@ class FeatureSection(Section):
         if unknown or not families:
             raise ValueError(f"families must be some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}")
         return tuple(f for f in FAMILIES if f in families)
+
+    @model_validator(mode="after")
+    def _found(self) -> Self:
+        self.names()
+        return self
+
+    def names(self) -> tuple[str, ...]:
+        """Return the features a model learns from, in the catalogue's order."""
+        known = [f.name for f in registry(self.settings(THRESHOLD_HU)) if f.family in self.families]
+        return choose_names(known, self.only) if self.only else tuple(known)
+
+    def needed(self, more: Collection[str] = ()) -> FeatureSection:
+        """Return the section with just the families that the model's features belong to, and `more` families."""
+        chosen = set(self.names())
+        used = {f.family for f in registry(self.settings(THRESHOLD_HU)) if f.name in chosen} | set(more)
+        return self.model_copy(update={"families": tuple(f for f in self.families if f in used)})
 
     @property
     def needs_place(self) -> bool:
@@ -85,11 +114,22 @@ class LocationSection(Section):
 
 
 class ModelSection(Section):
-    """Which ensemble decides, and its parameters."""
+    """Which ensemble decides, its parameters, and the labels it learns to tell apart.
 
-    estimator: Literal["sequential_knn", "bagged_svm"] = "sequential_knn"
+    A label that is none of the `targets` is "other" to it; `left_main_as` ``"LAD"`` counts the left main as LAD, as
+    orCaScore does, before anything is learnt.
+    """
+
+    estimator: ClassifierName = "sequential_knn"
     seed: Annotated[int, Field(ge=0)] = 0
     parameters: dict[str, Any] = Field(default_factory=dict)
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = TARGETS
+    left_main_as: Literal["LM", "LAD"] = "LM"
+
+    def learnt(self, truth: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the labels that the ensemble learns for lesions of these true ones, (n,) of `Label` numbers."""
+        merged = merge_left_main(truth) if self.left_main_as == "LAD" else truth
+        return np.asarray(keep_labels(merged, [Label[name] for name in self.targets]), dtype=np.intp)
 
 
 class DecisionSection(Section):
@@ -148,6 +188,16 @@ class Recipe(Section):
         if self.decision.artery_by == "map" and "arteries" not in self.features.families:
             raise ValueError('decision.artery_by = "map" needs the family arteries in features.families')
         return self
+
+    @model_validator(mode="after")
+    def _classifier_is_there(self) -> Self:
+        make_estimator(self.model.estimator, self.model.parameters, self.model.seed, self.features.names())
+        return self
+
+    def for_scoring(self) -> Recipe:
+        """Return the recipe with just the families of features that its model and decision ask for."""
+        maps = {"arteries"} if self.decision.artery_by == "map" else set()
+        return self.model_copy(update={"features": self.features.needed(maps)})
 
     def rule_for(self, kvp: float | None) -> AgatstonRule:
         """Return the Agatston rule, its weights adapted where the threshold is by tube voltage [kV]."""

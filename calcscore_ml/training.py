@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from calcscore_features import registry
 from calcscore_ml.anatomy import Label
 from calcscore_ml.batch import collect
 from calcscore_ml.candidates import THRESHOLD_HU
-from calcscore_ml.errors import ManifestError
+from calcscore_ml.errors import ManifestError, ModelError
 from calcscore_ml.files import write_beside
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
@@ -114,6 +114,36 @@ def lesion_table(
     )
 
 
+def as_learnt(table: LesionTable, recipe: Recipe) -> LesionTable:
+    """Return the features that a recipe's model learns from, and the labels it tells apart.
+
+    One table of whole families so serves every recipe that asks for some of its features or labels.
+
+    Parameters
+    ----------
+    table : LesionTable
+        Of `lesion_table`.
+    recipe : Recipe
+        Its `features.only`, `model.targets` and `model.left_main_as`.
+
+    Raises
+    ------
+    ModelError
+        When the table lacks a feature that the recipe names.
+    """
+    features = table.features
+    if recipe.features.only:
+        names = recipe.features.names()
+        missing = [name for name in names if name not in features.columns]
+        if missing:
+            raise ModelError(
+                f"a lesion table must hold the {len(names)} features of features.only, got none named "
+                f"{', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}; make it by this recipe"
+            )
+        features = features[list(names)]
+    return replace(table, features=features, truth=recipe.model.learnt(table.truth))
+
+
 def train(table: LesionTable, recipe: Recipe, *, trained_on: str, metrics: dict[str, float] | None = None) -> Bundle:
     """Train the recipe's ensemble on a table of lesions.
 
@@ -128,18 +158,20 @@ def train(table: LesionTable, recipe: Recipe, *, trained_on: str, metrics: dict[
     metrics : dict or None
         Measured on other patients, for the card.
     """
-    estimator = make_estimator(recipe.model.estimator, dict(recipe.model.parameters), recipe.model.seed)
-    estimator = fit_estimator(estimator, table.features.to_numpy(), table.truth, table.patient_id)
+    learnt = as_learnt(table, recipe)
+    features, values = tuple(learnt.features.columns), learnt.features.to_numpy()
+    estimator = make_estimator(recipe.model.estimator, recipe.model.parameters, recipe.model.seed, features)
+    estimator = fit_estimator(estimator, values, learnt.truth, learnt.patient_id)
     return make_bundle(
         estimator,
         name=recipe.name,
-        features=tuple(table.features.columns),
-        table=table.features.to_numpy(),
+        features=features,
+        table=values,
         recipe=recipe.model_dump(mode="json"),
-        training_sha256=table.fingerprint(),
+        training_sha256=learnt.fingerprint(),
         trained_on=trained_on,
         metrics=metrics or {},
-        units={f.name: f.unit for f in registry(recipe.features.settings(THRESHOLD_HU))},
+        units={f.name: f.unit for f in registry(recipe.features.settings(THRESHOLD_HU)) if f.name in features},
     )
 
 
@@ -168,7 +200,11 @@ def _describe(row: ManifestRow, recipe: Recipe, cache: Path | None) -> tuple[pd.
 
 
 def _key(row: ManifestRow, recipe: Recipe) -> str:
-    """What the features of a scan depend on: the recipe's part of it and the image."""
-    sections = recipe.model_dump(mode="json", include={"candidates", "location", "features"})
+    """What the features of a scan depend on: the recipe's part of it and the image.
+
+    Whole families are kept, so recipes that differ only in which features they learn from share them.
+    """
+    kept = {"candidates", "location", "features"}
+    sections = recipe.model_dump(mode="json", include=kept, exclude={"features": {"only"}})
     text = json.dumps([sections, row.sha256 or str(row.image), str(row.labels)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

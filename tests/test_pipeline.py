@@ -14,7 +14,7 @@ from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.pipeline import WIDE_SPREAD_MM, describe_scan, doubts, score_labelled, score_scan
-from calcscore_ml.recipe import LocationSection
+from calcscore_ml.recipe import LocationSection, parse_recipe
 from calcscore_ml.reports.html import scan_report
 from calcscore_ml.result import INTENDED_USE, counted, read_result, to_json, write_result
 from calcscore_ml.scan import Scan
@@ -177,6 +177,41 @@ def test_training_is_reproducible_and_its_cache_is_faithful(rows, recipe, tmp_pa
     assert first.fingerprint() == again.fingerprint()
     models = [train(t, recipe, trained_on="x").card.files for t in (first, again)]
     assert models[0] == models[1]
+
+
+def test_recipes_that_learn_from_some_features_share_a_table(rows, recipe, calcified, tmp_path):
+    """`only` and `targets` change what is learnt, not what is computed: neither the cache nor the table."""
+    few = [r for r in rows if r.split == "train"]
+    table = lesion_table(few, recipe, cache=tmp_path)
+    files = sorted(tmp_path.glob("*.npz"))
+    only = ["heart_*", "volume_mm3"]
+    some = parse_recipe(
+        recipe.model_dump(mode="json")
+        | {"features": {"families": ["size", "intensity", "location"], "gaussian_scales_mm": [2, 4], "only": only}}
+        | {"model": {"estimator": "knn", "targets": ["LAD", "RCA"], "left_main_as": "LAD"}},
+        "the tests",
+    )
+    again = lesion_table(few, some, cache=tmp_path)
+    assert sorted(tmp_path.glob("*.npz")) == files
+    assert again.fingerprint() == table.fingerprint()
+    model = train(table, some, trained_on="x")
+    assert model.card.features == some.features.names()
+    assert set(model.card.units) == set(model.card.features)
+    assert set(model.card.labels) == {0, Label.LAD, Label.RCA}
+    result = score_scan(calcified[0], model, some, scan_id="case").result
+    assert {lesion.label for lesion in result.lesions} <= {Label.OTHER, Label.LAD, Label.RCA}
+    assert "max_hu" in table.features
+    assert "max_hu" not in describe_scan(calcified[0], some.for_scoring()).table
+    with pytest.raises(ModelError, match="heart_z"):
+        train(replace(table, features=table.features[["volume_mm3"]]), some, trained_on="x")
+
+
+def test_a_left_main_counted_as_lad_is_no_error(rows, recipe, bundle):
+    """Where the recipe counts it so, the reference does too."""
+    merging = recipe.model_copy(update={"model": recipe.model.model_copy(update={"left_main_as": "LAD"})})
+    for chosen, expected in ((recipe, False), (merging, True)):
+        found = assess_cohort(rows[:2], bundle, chosen, resamples=20)
+        assert found.automatic.settings.left_main_as_lad == found.after_expert.settings.left_main_as_lad == expected
 
 
 def test_a_cohort_needs_labels_and_readable_scans(rows, recipe, bundle, tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -32,6 +32,7 @@ def decide_by_loops(row):
 
 
 @given(tables, st.floats(0.6, 0.99))
+@example(np.array([[1.0, 2.0, np.nan, np.nan]]), 0.9)  # coronary, artery unknown
 def test_rules_decide_as_they_read(table, certainty):
     """A lesion is coronary exactly when all limits hold, in the artery of the largest feature, with the certainty."""
     model = fitted(certainty=certainty)
