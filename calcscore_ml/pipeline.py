@@ -164,7 +164,8 @@ def score_scan(
         probabilities, members = predict(bundle, described.table)
         if recipe.decision.artery_by == "map":
             maps = described.table[[f"{a.name.lower()}_probability" for a in ARTERIES]].to_numpy()
-            probabilities = arteries_by_map(probabilities, maps)
+            as_lad = recipe.model.left_main_as == "LAD"
+            probabilities = arteries_by_map(probabilities, maps, left_main_as_lad=as_lad)
         uncertainty = measure(probabilities, members)
     labels = decide(probabilities, recipe.decision.coronary_threshold)
     accepted = most_probable_artery(probabilities)

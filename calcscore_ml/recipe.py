@@ -117,7 +117,7 @@ class ModelSection(Section):
     """Which ensemble decides, its parameters, and the labels it learns to tell apart.
 
     A label that is none of the `targets` is "other" to it; `left_main_as` ``"LAD"`` counts the left main as LAD, as
-    orCaScore does, before anything is learnt.
+    orCaScore does: in the labels learnt from, in the maps that may name the artery, and in evaluation.
     """
 
     estimator: ClassifierName = "sequential_knn"

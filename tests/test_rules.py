@@ -96,6 +96,7 @@ def test_features_reach_the_rules_as_they_are():
         ({"limits": {"dep*": {"at_least": 0}}}, "depth"),
         ({"limits": {"depth": {"above": 0}}}, "at_least or at_most"),
         ({"limits": {"depth": {}}}, "at_least or at_most"),
+        ({"limits": {"depth": {"at_least": "0"}}}, "by a number"),
         ({"limits": {"depth": 3}}, "at_least or at_most"),
         ({"limits": {"depth": {"at_least": 2, "at_most": 1}}}, "at_least <= at_most"),
         ({"arteries": {"LAD": "lda"}}, "lad"),

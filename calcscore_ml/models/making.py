@@ -123,5 +123,8 @@ def _part(where: str, table: object, features: tuple[str, ...]) -> BaseEstimator
         raise ModelError(f"{' and '.join(WHOLE)} are those of the whole classifier, got them in {where}")
     if "features" not in table:
         return _classifier(table["estimator"], parameters, features)
-    seen = choose_names(features, table["features"])
+    wanted = table["features"]
+    if not isinstance(wanted, list | tuple) or not wanted:
+        raise ModelError(f"features must be a list of names and patterns, got {wanted!r} in {where}")
+    seen = choose_names(features, wanted)
     return FeatureSubset(_classifier(table["estimator"], parameters, seen), [features.index(name) for name in seen])

@@ -122,7 +122,7 @@ class RuleClassifier(ClassifierMixin, BaseEstimator):
         columns = [f"x{i}" for i in range(table.shape[1])] if self.columns is None else list(self.columns)
         if len(columns) != table.shape[1]:
             raise ModelError(f"columns must name all {table.shape[1]} features of the table, got {len(columns)} names")
-        limits, arteries = dict(self.limits or {}), dict(self.arteries or {})
+        limits, arteries = self.limits or {}, self.arteries or {}
         check_rules(limits, arteries, columns)
         if not 0.5 < self.certainty < 1:
             raise ModelError(f"certainty must lie between 0.5 and 1, got {self.certainty}")
@@ -210,10 +210,13 @@ def check_rules(limits: Limits, arteries: Mapping[str, str], columns: Sequence[s
     ModelError
         When they do not, or a limit can never hold.
     """
+    if not isinstance(limits, Mapping) or not isinstance(arteries, Mapping):
+        raise ModelError(f"limits and arteries must be tables by name, got {limits!r} and {arteries!r}")
     check_names(columns, [*limits, *arteries.values()])
     for name, limit in limits.items():
-        if not isinstance(limit, Mapping) or not limit or set(limit) - set(BOUNDS):
-            raise ModelError(f"the limit of {name} must say {' or '.join(BOUNDS)} or both, got {limit!r}")
+        said = isinstance(limit, Mapping) and limit and not set(limit) - set(BOUNDS)
+        if not said or not all(isinstance(value, int | float) for value in limit.values()):
+            raise ModelError(f"the limit of {name} must say {' or '.join(BOUNDS)} or both by a number, got {limit!r}")
         if not limit.get("at_least", -np.inf) <= limit.get("at_most", np.inf):
             raise ModelError(f"the limit of {name} must be at_least <= at_most, got {limit!r}")
     unknown = [name for name in arteries if name not in Label.__members__ or not Label[name].is_coronary]

@@ -38,7 +38,9 @@ def decide(probabilities: NDArray[np.float64], coronary_threshold: float = CORON
     return np.where(coronary, most_probable_artery(probabilities), other).astype(np.intp)
 
 
-def arteries_by_map(probabilities: NDArray[np.float64], by_map: NDArray[np.float64]) -> NDArray[np.float64]:
+def arteries_by_map(
+    probabilities: NDArray[np.float64], by_map: NDArray[np.float64], *, left_main_as_lad: bool = False
+) -> NDArray[np.float64]:
     """Let maps of probability alone say which artery a coronary lesion lies in, as Shahzad 2013 does.
 
     Whether a lesion is coronary stays with the ensemble; its arteries share that probability as the maps do.
@@ -49,6 +51,8 @@ def arteries_by_map(probabilities: NDArray[np.float64], by_map: NDArray[np.float
         Per `Label`.
     by_map : (n, 4) array of float
         Probability that each of `ARTERIES` passes at the lesion; where it is NaN or nowhere above 0, nothing changes.
+    left_main_as_lad : bool
+        Whether the LAD gets what the maps say of the left main, as orCaScore counts it.
 
     Returns
     -------
@@ -58,6 +62,11 @@ def arteries_by_map(probabilities: NDArray[np.float64], by_map: NDArray[np.float
     >>> arteries_by_map(np.array([[0.2, 0.5, 0.3, 0, 0, 0, 0, 0]]), np.array([[0, 0.1, 0.3, 0]])).round(2).tolist()
     [[0.2, 0.2, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0]]
     """
+    if left_main_as_lad:
+        lm, lad = ARTERIES.index(Label.LM), ARTERIES.index(Label.LAD)
+        by_map = by_map.copy()
+        by_map[:, lad] += by_map[:, lm]
+        by_map[:, lm] = 0
     out = probabilities.copy()
     total = by_map.sum(axis=1)
     known = np.flatnonzero(np.isfinite(total) & (total > 0))
