@@ -6,7 +6,7 @@ answers every referred lesion as the reference does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from calcscore_features import FAMILIES
 from calcscore_ml.batch import collect
 from calcscore_ml.candidates import Candidates
 from calcscore_ml.errors import ManifestError, ResultError
@@ -22,11 +23,15 @@ from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import ManifestRow, need_labels
 from calcscore_ml.models.bundle import Bundle
-from calcscore_ml.pipeline import score_scan, summarise_labels
+from calcscore_ml.pipeline import Described, describe_scan, score_scan, summarise_labels
 from calcscore_ml.recipe import Recipe
+from calcscore_ml.scan import Scan
 from calcscore_ml.scan_row import GROUPS, scan_row
 from calcscore_ml.scores import find_scheme, from_candidates, summarise
 from calcscore_ml.table import truth_labels
+
+Systems = Mapping[str, tuple[Bundle, Recipe]]
+"""Systems by name: a model each, and the recipe it was trained by, maybe with other referral or scores."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +69,8 @@ class Assessment:
         A row per scan: scores, references, and what was referred.
     lesions : pandas.DataFrame
         A row per candidate.
+    missed : pandas.DataFrame
+        Reference lesions no candidate covers.
     failed : tuple of (str, str)
         Scans that could not be read, and why.
     """
@@ -72,6 +79,7 @@ class Assessment:
     after_expert: Evaluation
     scans: pd.DataFrame
     lesions: pd.DataFrame
+    missed: pd.DataFrame
     failed: tuple[tuple[str, str], ...] = ()
 
 
@@ -116,42 +124,105 @@ def assess_cohort(
     ResultError
         When there is no such group.
     """
+    found = assess_systems(
+        rows,
+        {recipe.name: (bundle, recipe)},
+        workers=workers,
+        by=by,
+        left_main_as_lad=left_main_as_lad,
+        resamples=resamples,
+        on_scan=on_scan,
+    )
+    return found[recipe.name]
+
+
+def assess_systems(
+    rows: Sequence[ManifestRow],
+    systems: Systems,
+    *,
+    workers: int = 1,
+    by: str | Sequence[str] = (),
+    left_main_as_lad: bool = False,
+    resamples: int = 1000,
+    on_scan: Callable[[], None] = lambda: None,
+) -> dict[str, Assessment]:
+    """Score a labelled cohort with several systems, each scan read, located and described once for all that agree.
+
+    Parameters
+    ----------
+    rows : sequence of ManifestRow
+        Scans with labels.
+    systems : mapping of str to (Bundle, Recipe)
+        Each system's model and recipe.
+    workers, by, left_main_as_lad, resamples, on_scan
+        As `assess_cohort` takes them.
+
+    Returns
+    -------
+    dict of str to Assessment
+        In the order of the systems; all of the same scans.
+    """
     columns = (by,) if isinstance(by, str) else tuple(by)
     strange = sorted(set(columns) - set(GROUPS))
     if strange:
         raise ResultError(f"an evaluation is split by {', '.join(GROUPS)}, got {', '.join(map(repr, strange))}")
     need_labels(rows, "to evaluate")
-    assess = partial(assess_scan, bundle=bundle, recipe=recipe)
+    assess = partial(assess_scan, systems=systems)
     done, failed = collect(assess, rows, name=lambda r: r.scan_id, workers=workers, on_item=on_scan)
     if not done:
         raise ManifestError(f"there must be a readable scan to evaluate, got none of {len(rows)}")
-    parts = list(done.values())
-    lesions = pd.concat([p.lesions for p in parts], ignore_index=True)
-    missed = pd.concat([p.missed for p in parts], ignore_index=True)
-    scheme = find_scheme(recipe.scores.risk)
-    decided = lesions.assign(predicted=np.where(lesions["referred"], lesions["truth"], lesions["predicted"]))
-    as_lad = left_main_as_lad or recipe.model.left_main_as == "LAD"
-    automatic, after = (
-        evaluate(
-            table,
-            pd.DataFrame(scans),
-            missed=missed,
-            by=columns,
-            scheme=scheme,
-            left_main_as_lad=as_lad,
-            n=resamples,
+    out = {}
+    for name, (_, recipe) in systems.items():
+        parts = [by_system[name] for by_system in done.values()]
+        lesions = pd.concat([p.lesions for p in parts], ignore_index=True)
+        missed = pd.concat([p.missed for p in parts], ignore_index=True)
+        decided = lesions.assign(predicted=np.where(lesions["referred"], lesions["truth"], lesions["predicted"]))
+        automatic, after = (
+            evaluate(
+                table,
+                pd.DataFrame(scans),
+                missed=missed,
+                by=columns,
+                scheme=find_scheme(recipe.scores.risk),
+                left_main_as_lad=left_main_as_lad or recipe.model.left_main_as == "LAD",
+                n=resamples,
+            )
+            for table, scans in ((lesions, [p.scan for p in parts]), (decided, [p.after_expert for p in parts]))
         )
-        for table, scans in ((lesions, [p.scan for p in parts]), (decided, [p.after_expert for p in parts]))
-    )
-    return Assessment(automatic, after, pd.DataFrame([p.scan for p in parts]), lesions, failed)
+        out[name] = Assessment(automatic, after, pd.DataFrame([p.scan for p in parts]), lesions, missed, failed)
+    return out
 
 
-def assess_scan(row: ManifestRow, bundle: Bundle, recipe: Recipe) -> ScanAssessment:
-    """Score one labelled scan and put it beside its reference."""
-    assert row.labels is not None  # checked by assess_cohort
+def assess_scan(row: ManifestRow, systems: Systems) -> dict[str, ScanAssessment]:
+    """Score one labelled scan with each system and put it beside its reference."""
+    assert row.labels is not None  # checked by assess_systems
     scan = read_scan(row.image)
     labels = read_labels(row.labels, scan.geometry)
-    scored = score_scan(scan, bundle, recipe, scan_id=row.scan_id)
+    families: dict[str, set[str]] = {}
+    for _, recipe in systems.values():
+        families.setdefault(_agreement(recipe), set()).update(recipe.for_scoring().features.families)
+    described: dict[str, Described] = {}
+    found = {}
+    for name, (bundle, recipe) in systems.items():
+        key = _agreement(recipe)
+        if key not in described:
+            wanted = tuple(f for f in FAMILIES if f in families[key])
+            features = recipe.features.model_copy(update={"families": wanted, "only": ()})
+            described[key] = describe_scan(scan, recipe.model_copy(update={"features": features}))
+        found[name] = _assess(row, scan, labels, bundle, recipe, described[key])
+    return found
+
+
+def _agreement(recipe: Recipe) -> str:
+    """What recipes agree on that share a scan's candidates, its location and its table of features."""
+    kept, left = {"candidates", "location", "features"}, {"features": {"families", "only"}}
+    return recipe.model_dump_json(include=kept, exclude=left)
+
+
+def _assess(
+    row: ManifestRow, scan: Scan, labels: NDArray[np.integer], bundle: Bundle, recipe: Recipe, described: Described
+) -> ScanAssessment:
+    scored = score_scan(scan, bundle, recipe, scan_id=row.scan_id, described=described)
     candidates, result = scored.candidates, scored.result
     assert scored.uncertainty is not None  # scored by a model
     predicted, referred = np.zeros((2, len(candidates)), dtype=np.intp)

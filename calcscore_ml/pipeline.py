@@ -141,7 +141,13 @@ def find_location(scan: Scan, recipe: Recipe) -> Location:
 
 
 def score_scan(
-    scan: Scan, bundle: Bundle, recipe: Recipe, *, scan_id: str, calibration: MassCalibration | None = None
+    scan: Scan,
+    bundle: Bundle,
+    recipe: Recipe,
+    *,
+    scan_id: str,
+    calibration: MassCalibration | None = None,
+    described: Described | None = None,
 ) -> Scored:
     """Score a scan with a trained model.
 
@@ -157,8 +163,10 @@ def score_scan(
         Name in the result.
     calibration : MassCalibration or None
         For the mass; the best known for the scan when not given.
+    described : Described or None
+        What `describe_scan` says of the scan by this recipe, when it is at hand: several models share it.
     """
-    described = describe_scan(scan, recipe.for_scoring())
+    described = described or describe_scan(scan, recipe.for_scoring())
     seconds, candidates = dict(described.seconds), described.candidates
     with _timed(seconds, "model"):
         probabilities, members = predict(bundle, described.table)

@@ -20,9 +20,10 @@ from calcscore_ml.io.labels import read_labels
 from calcscore_ml.io.volumes import read_volume
 from calcscore_ml.manifest import ManifestRow, read_manifest
 from calcscore_ml.pipeline import score_labelled
-from calcscore_ml.recipe import builtin_recipe, read_recipe
+from calcscore_ml.recipe import LocationSection, Recipe
 
 CATEGORIES = (0, 1e-9, 10 + 1e-9, 100 + 1e-9, 400 + 1e-9)
+RECIPE = Recipe(name="described", location=LocationSection(atlases=""))  # no place is asked for
 NAMES = ("0", "1-10", "11-100", "101-400", "> 400")
 
 
@@ -30,7 +31,7 @@ def describe(row: ManifestRow) -> dict[str, object]:
     scan = read_volume(row.image)
     assert row.labels is not None
     labels = read_labels(row.labels, scan.geometry)
-    score = score_labelled(scan, labels, read_recipe(builtin_recipe()), scan_id=row.scan_id).result.score
+    score = score_labelled(scan, labels, RECIPE, scan_id=row.scan_id).result.score
     arteries = {site.site: site.agatston for site in score.arteries}
     return {
         "protocol": row.protocol,

@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import fcntl
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -29,11 +31,14 @@ SMALL = Protocol(
 
 
 @pytest.fixture(scope="session")
-def cohort(tmp_path_factory):
-    """A small digital cohort on disk: its manifest's path."""
-    folder = tmp_path_factory.mktemp("cohort")
-    write_cohort(folder, Cohort(count=16, seed=11, protocols=(SMALL,), image_format="nifti"))
-    return folder / "data_manifest.csv"
+def cohort(tmp_path_factory, worker_id):
+    """A small digital cohort on disk, made once for all that test at a time: its manifest's path."""
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent
+    with (base / "cohort.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the others wait until it is whole
+        write_cohort(base / "cohort", Cohort(count=16, seed=11, protocols=(SMALL,), image_format="nifti"))
+    return base / "cohort" / "data_manifest.csv"
 
 
 @pytest.fixture(scope="session")

@@ -130,7 +130,7 @@ def test_a_scan_that_is_not_there_is_a_failed_scan(tmp_path):
 def test_train_and_evaluate_end_to_end(cohort, tmp_path):
     """Manifest in, bundle out; bundle in, tables and figures out."""
     recipe = tmp_path / "small.toml"
-    recipe.write_text('name = "small"\n[features]\nfamilies = ["size", "location"]\n')
+    recipe.write_text('name = "small"\n[location]\natlases = ""\n[features]\nfamilies = ["size", "location"]\n')
     told = json.loads(
         run("train", cohort, "--recipe", recipe, "-o", tmp_path / "model", "--cache", tmp_path / "c", "--json").stdout
     )

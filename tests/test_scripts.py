@@ -24,7 +24,8 @@ def test_train_and_evaluate_compare_ensembles_on_one_cohort(cohort, tmp_path):
         recipes.append(tmp_path / f"{estimator}.toml")
         name = estimator.replace("_", "-")
         recipes[-1].write_text(
-            f'name = "{name}"\n[features]\nfamilies = ["size", "location"]\n[model]\nestimator = "{estimator}"\n'
+            f'name = "{name}"\n[location]\natlases = ""\n[features]\nfamilies = ["size", "location"]\n'
+            f'[model]\nestimator = "{estimator}"\n'
         )
     run("train.py", cohort, tmp_path / "models", *recipes)
     models = sorted((tmp_path / "models").iterdir())

@@ -1,0 +1,139 @@
+"""Several systems on the same patients: a table of how each does, of their differences from one, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from calcscore_ml.assessment import Assessment
+from calcscore_ml.errors import ResultError
+from calcscore_ml.evaluation.comparison import ComparedMetric, compare_systems
+from calcscore_ml.evaluation.froc import froc
+from calcscore_ml.evaluation.lesions import with_missed
+from calcscore_ml.files import write_bytes, write_text
+from calcscore_ml.reports.figures import as_png, blank_figure
+
+COLUMNS = {
+    "sensitivity": "lesion.sensitivity",
+    "PPV": "lesion.ppv",
+    "F1": "lesion.f1",
+    "false positives a scan": "lesion.false_positives_per_scan",
+    "F1 by volume": "lesion_volume.f1",
+    "right artery": "artery.accuracy_of_found",
+    "ICC(A,1) Agatston": "agatston.icc_a1",
+    "category right": "category.accuracy",
+    "kappa": "category.kappa_linear",
+}
+"""Columns of the table, and the metrics in them."""
+
+COMPARED = ("lesion.f1", "lesion_volume.f1", "agatston.icc_a1", "category.kappa_linear")
+"""Metrics by which systems are compared with one of them, patient by patient."""
+
+AWAY = "not comparable"
+"""Published figures are of other patients, other scanners and other reference standards."""
+
+
+def systems_table(found: Mapping[str, Assessment], published: Mapping[str, str]) -> str:
+    """Return a Markdown table: a row per system, values with 95 % intervals, the paper's own figures last.
+
+    Parameters
+    ----------
+    found : mapping of str to Assessment
+        Systems by name, assessed on the same scans.
+    published : mapping of str to str
+        What the paper reports, by the system's name; it may lack any.
+    """
+    head = ["system", *COLUMNS, "referred a scan", f"published ({AWAY}: other data)"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, one in found.items():
+        intervals = {r.name: r.interval for r in one.automatic.results}
+        cells = [str(intervals[metric]) if metric in intervals else "-" for metric in COLUMNS.values()]
+        referred = f"{one.scans['referred'].mean():.2f}"
+        lines.append("| " + " | ".join([name, *cells, referred, published.get(name, "")]) + " |")
+    return "\n".join(lines).replace("nan [nan, nan]", "-")
+
+
+def compared(found: Mapping[str, Assessment], best: str) -> dict[str, dict[str, ComparedMetric]]:
+    """Compare every other system with one, resampling the same patients for both.
+
+    Parameters
+    ----------
+    found : mapping of str to Assessment
+        Systems by name.
+    best : str
+        The one the others are compared with.
+
+    Returns
+    -------
+    dict of str to dict of str to ComparedMetric
+        By system and metric of `COMPARED`; the difference is of `best` less the other.
+
+    Raises
+    ------
+    ResultError
+        When there is no such system.
+    """
+    if best not in found:
+        raise ResultError(f"systems are compared with one of them, got {best!r} for {', '.join(found)}")
+    tables = {name: (with_missed(one.lesions, one.missed), one.scans) for name, one in found.items()}
+    out = {}
+    for name, table in tables.items():
+        if name != best:
+            metrics = {m.name: m for m in compare_systems(table, tables[best], left_main_as_lad=True)}
+            out[name] = {metric: metrics[metric] for metric in COMPARED if metric in metrics}
+    return out
+
+
+def differences_table(differences: Mapping[str, Mapping[str, ComparedMetric]], best: str) -> str:
+    """Return a Markdown table of what one system gains over each other one; bold where the interval excludes zero."""
+    lines = [f"| {best} less | " + " | ".join(COMPARED) + " |", "|" + "---|" * (1 + len(COMPARED))]
+    for name, metrics in differences.items():
+        cells = []
+        for metric in COMPARED:
+            difference = metrics[metric].comparison.difference if metric in metrics else None
+            sure = difference is not None and (difference.low > 0 or difference.high < 0)
+            text = "-" if difference is None or np.isnan(difference.value) else str(difference)
+            cells.append(f"**{text}**" if sure else text)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def systems_figure(found: Mapping[str, Assessment]) -> bytes:
+    """Draw the FROC curve of every system, and F1 by lesions with its interval, as one PNG."""
+    figure = blank_figure(10.5, 4.8)
+    left, right = figure.subplots(1, 2, width_ratios=[1.5, 1.0])
+    for number, (name, one) in enumerate(found.items()):
+        colour, dash = f"C{number % 10}", ("-", "--")[number // 10]
+        curve = froc(one.lesions, one.scans, missed=one.missed, n=2)
+        x = np.append(curve.false_positives_per_scan, 100.0)
+        y = np.append(curve.sensitivities, curve.sensitivities[-1])
+        left.plot(x, y, color=colour, linestyle=dash, linewidth=1.4, drawstyle="steps-post", label=name)
+        f1 = one.automatic["lesion.f1"]
+        bars = [[max(f1.value - f1.low, 0)], [max(f1.high - f1.value, 0)]]
+        right.errorbar([f1.value], [-number], xerr=bars, fmt="o", color=colour, capsize=3, markersize=4)
+    left.set_xlim(0, 3)
+    left.set_ylim(0, 1.02)
+    left.set_xlabel("false positives per scan")
+    left.set_ylabel("sensitivity, coronary lesions")
+    left.legend(fontsize=7, loc="lower right")
+    right.set_yticks([-n for n in range(len(found))], list(found), fontsize=8)
+    right.set_xlim(0, 1)
+    right.set_xlabel("F1 of coronary lesions, 95 % interval")
+    return as_png(figure)
+
+
+def write_systems(
+    folder: Path | str, found: Mapping[str, Assessment], best: str, published: Mapping[str, str], heading: str
+) -> Path:
+    """Write table, differences, figure and the numbers behind them; return the page, ``systems.md``."""
+    where = Path(folder)
+    differences = differences_table(compared(found, best), best)
+    page = f"# {heading}\n\n{systems_table(found, published)}\n\n![FROC and F1](systems.png)\n\n{differences}\n"
+    write_bytes(where / "systems.png", systems_figure(found), overwrite=True)
+    rows = [one.scans.drop(columns="patient_id").assign(system=name) for name, one in found.items()]
+    write_text(where / "scans.csv", pd.concat(rows).to_csv(index=False, lineterminator="\n"), overwrite=True)
+    write_text(where / "systems.md", page, overwrite=True)
+    return where / "systems.md"
