@@ -16,7 +16,7 @@ LAYERS = (
     {"scores"},
     {"recipe", "result", "phantom", "evaluation"},
     {"pipeline"},
-    {"training", "assessment", "observers", "scan_row"},
+    {"training", "assessment", "observers", "scan_row", "ablation"},
     {"reports"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,62 @@
+"""An ablation as a folder: a table of sets of features, what permuting costs, and a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from calcscore_ml.files import write_bytes, write_text
+from calcscore_ml.reports.figures import as_png, blank_figure
+
+MOST_GROUPS = 15
+"""So many groups of features are listed, those that matter most first."""
+
+
+def write_ablation(folder: Path | str, name: str, sets: pd.DataFrame, importance: pd.DataFrame | None = None) -> Path:
+    """Write ``NAME.csv``, ``NAME.md`` and ``NAME.png``; return the page.
+
+    Parameters
+    ----------
+    folder : path
+        Where to; files of the same name are replaced.
+    name : str
+        Of the recipe.
+    sets : DataFrame
+        A row per set: `set`, `features` (how many), and for each metric its value, ``.low`` and ``.high``.
+    importance : DataFrame or None
+        A row per group of features: `group`, `lost` (F1 less that with the group permuted), `sd`.
+    """
+    where = Path(folder)
+    metrics = [c for c in sets.columns if f"{c}.low" in sets.columns]
+    lines = ["| features | number | " + " | ".join(metrics) + " |", "|" + "---|" * (2 + len(metrics))]
+    for _, row in sets.iterrows():
+        cells = [f"{row[m]:.3f} [{row[f'{m}.low']:.3f}, {row[f'{m}.high']:.3f}]" for m in metrics]
+        lines.append(f"| {row['set']} | {int(row['features'])} | " + " | ".join(cells) + " |")
+    page = f"# {name}\n\n" + "\n".join(lines) + f"\n\n![F1 by set of features]({name}.png)\n"
+    if importance is not None:
+        page += "\n| features permuted together | F1 lost | SD |\n|---|---|---|\n"
+        for _, row in importance.head(MOST_GROUPS).iterrows():
+            page += f"| {row['group']} | {row['lost']:.3f} | {row['sd']:.3f} |\n"
+        text = importance.to_csv(index=False, lineterminator="\n")
+        write_text(where / f"{name}_permuted.csv", text, overwrite=True)
+    write_bytes(where / f"{name}.png", ablation_figure(sets), overwrite=True)
+    write_text(where / f"{name}.csv", sets.to_csv(index=False, lineterminator="\n"), overwrite=True)
+    write_text(where / f"{name}.md", page, overwrite=True)
+    return where / f"{name}.md"
+
+
+def ablation_figure(sets: pd.DataFrame, metric: str = "lesion.f1") -> bytes:
+    """Draw a metric of every set of features with its interval, the whole set as a line; a PNG."""
+    figure = blank_figure(6.4, 0.24 * len(sets) + 1.2)
+    axes = figure.subplots()
+    value = sets[metric].to_numpy(dtype=float)
+    place = -pd.Series(range(len(sets)))
+    bars = [(value - sets[f"{metric}.low"]).clip(lower=0), (sets[f"{metric}.high"] - value).clip(lower=0)]
+    axes.errorbar(value, place, xerr=bars, fmt="o", markersize=4, capsize=2, linewidth=1)
+    if (sets["set"] == "all").any():
+        axes.axvline(float(value[(sets["set"] == "all").to_numpy()][0]), color="0.7", linewidth=1, zorder=0)
+    axes.set_yticks(place, sets["set"], fontsize=8)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1 of coronary lesions, 95 % interval" if metric == "lesion.f1" else metric)
+    return as_png(figure)
