@@ -104,6 +104,13 @@ def test_missing_and_constant_features_have_a_group():
     assert correlated_groups(table[["a"]]) == [("a",)]
 
 
+def test_opposites_say_the_same():
+    """A feature and its negative are one group."""
+    values = np.random.default_rng(0).normal(size=(50, 2))
+    table = pd.DataFrame({"a": values[:, 0], "b": -values[:, 0], "c": values[:, 1]})
+    assert correlated_groups(table) == [("a", "b"), ("c",)]
+
+
 def test_permuting_moves_whole_rows_of_the_group_alone():
     """Values of a group come from one other lesion, all together; other features and the labels stay."""
     mixed = permuted(TESTED, ["max_hu", "min_hu"], np.random.default_rng(3))

@@ -103,7 +103,7 @@ def differences_table(differences: Mapping[str, Mapping[str, ComparedMetric]], b
 
 def systems_figure(found: Mapping[str, Assessment]) -> bytes:
     """Draw the FROC curve of every system, and F1 by lesions with its interval, as one PNG."""
-    figure = blank_figure(10.5, 4.8)
+    figure = blank_figure(10.5, 5.4)
     left, right = figure.subplots(1, 2, width_ratios=[1.5, 1.0])
     for number, (name, one) in enumerate(found.items()):
         colour, dash = f"C{number % 10}", ("-", "--")[number // 10]
@@ -118,7 +118,7 @@ def systems_figure(found: Mapping[str, Assessment]) -> bytes:
     left.set_ylim(0, 1.02)
     left.set_xlabel("false positives per scan")
     left.set_ylabel("sensitivity, coronary lesions")
-    left.legend(fontsize=7, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=6, frameon=False)
     right.set_yticks([-n for n in range(len(found))], list(found), fontsize=8)
     right.set_xlim(0, 1)
     right.set_xlabel("F1 of coronary lesions, 95 % interval")
