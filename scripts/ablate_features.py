@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from joblib import Parallel, delayed
 
-from calcscore_ml.ablation import families_of, feature_sets, importance, measured
+from calcscore_ml.ablation import REPEATS, families_of, feature_sets, importance, measured
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.recipe import read_recipe
 from calcscore_ml.reports.ablation import write_ablation
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--recipes", type=Path, nargs="+", required=True)
     parser.add_argument("--by", choices=("family", "feature"), default="family", help="what is left out at a time")
+    parser.add_argument("--permuted", type=int, default=REPEATS, help="times a group of features is permuted; 0: never")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     rows, kept = read_manifest(options.manifest), options.manifest.parent / ".features"
@@ -44,7 +45,8 @@ def main() -> None:
         for row in Parallel(n_jobs=options.workers, return_as="generator")(work):
             done = pd.DataFrame([*done.to_dict("records"), row])
             write_ablation(options.output, recipe.name, done)
-        page = write_ablation(options.output, recipe.name, done, importance(recipe, learned, tested))
+        lost = importance(recipe, learned, tested, repeats=options.permuted) if options.permuted else None
+        page = write_ablation(options.output, recipe.name, done, lost)
         print(page.read_text(encoding="utf-8"), flush=True)
 
 
