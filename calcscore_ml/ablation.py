@@ -74,7 +74,8 @@ def measured(chosen: FeatureSet, recipe: Recipe, learned: LesionTable, tested: L
     dict
         `recipe`, `set`, `features` (how many), and each of `METRICS` with ``.low`` and ``.high``.
     """
-    found = judged(*trained_with(chosen.features, recipe, learned), tested)
+    bundle = trained_with(chosen.features, recipe, learned)
+    found = judged(predict(bundle, tested.features)[0], recipe, tested)
     row: dict[str, object] = {"recipe": recipe.name, "set": chosen.name, "features": len(chosen.features)}
     for metric in METRICS:
         interval = found[metric]
@@ -91,27 +92,30 @@ def importance(recipe: Recipe, learned: LesionTable, tested: LesionTable, *, rep
         A row per group, what matters most first: `group`, `lost` (mean loss of F1), `sd` (over the permutations).
     """
     names = recipe.features.names()
-    bundle, own = trained_with(names, recipe, learned)
-    whole = judged(bundle, own, tested, resamples=2)["lesion.f1"].value
+    bundle = trained_with(names, recipe, learned)
+
+    def f1(table: LesionTable) -> float:
+        return judged(predict(bundle, table.features)[0], recipe, table, resamples=2)["lesion.f1"].value
+
+    whole = f1(tested)
     rows = []
     for group in correlated_groups(learned.features[list(names)]):
         rng = np.random.default_rng(recipe.model.seed)
-        mixed = (permuted(tested, group, rng) for _ in range(repeats))
-        lost = [whole - judged(bundle, own, one, resamples=2)["lesion.f1"].value for one in mixed]
+        lost = [whole - f1(permuted(tested, group, rng)) for _ in range(repeats)]
         rows.append({"group": ", ".join(group), "lost": float(np.mean(lost)), "sd": float(np.std(lost))})
     return pd.DataFrame(rows).sort_values("lost", ascending=False, kind="stable")
 
 
-def trained_with(features: Sequence[str], recipe: Recipe, learned: LesionTable) -> tuple[Bundle, Recipe]:
-    """Train a recipe's ensemble on some of its features; returns the recipe of just these too."""
+def trained_with(features: Sequence[str], recipe: Recipe, learned: LesionTable) -> Bundle:
+    """Train a recipe's ensemble on some of its features."""
     part = recipe.features.model_copy(update={"only": tuple(features)})
-    recipe = recipe.model_copy(update={"features": part})
-    return train(learned, recipe, trained_on="an ablation"), recipe
+    return train(learned, recipe.model_copy(update={"features": part}), trained_on="an ablation")
 
 
-def judged(bundle: Bundle, recipe: Recipe, tested: LesionTable, *, resamples: int = 1000) -> Evaluation:
-    """Evaluate an ensemble on a table of lesions, before any expert; lesions that are no candidate are not counted."""
-    probabilities, _ = predict(bundle, tested.features)
+def judged(
+    probabilities: NDArray[np.float64], recipe: Recipe, tested: LesionTable, *, resamples: int = 1000
+) -> Evaluation:
+    """Evaluate probabilities of a table's lesions, before any expert; lesions that are no candidate are not counted."""
     lesions = pd.DataFrame(
         {
             "scan_id": tested.scan_id,

@@ -6,18 +6,15 @@ python scripts/ablate_location.py TRAIN.csv [TRAIN.csv ...] --test TEST.csv [--r
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
-from calcscore_features import FAMILIES, registry
-from calcscore_ml.evaluation.summary import evaluate
+from calcscore_features import FAMILIES
+from calcscore_ml.ablation import families_of, judged, trained_with
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.models.bundle import predict
 from calcscore_ml.recipe import Recipe, read_recipe
-from calcscore_ml.referral.decision import arteries_by_map, decide
-from calcscore_ml.training import LesionTable, lesion_table, train
+from calcscore_ml.referral.decision import arteries_by_map
+from calcscore_ml.training import LesionTable, lesion_table
 
 PLAIN = tuple(f for f in FAMILIES if f not in ("location", "atlas", "arteries"))
 SETS = {"location off": PLAIN, "heart box only": (*PLAIN, "location"), "atlas": (*PLAIN, "location", "atlas"),
@@ -28,16 +25,9 @@ METRICS = ("lesion.sensitivity", "lesion.ppv", "lesion.false_positives_per_scan"
 
 
 def cells(recipe: Recipe, learned: LesionTable, tested: LesionTable, columns: list[str]) -> list[list[str]]:
-    bundle = train(replace(learned, features=learned.features[columns]), recipe, trained_on="ablation")
-    own, _ = predict(bundle, tested.features[columns])
+    own, _ = predict(trained_with(columns, recipe, learned), tested.features)
     ways = [own, arteries_by_map(own, tested.features[MAPS].to_numpy())] if MAPS[0] in columns else [own]
-    scans = pd.DataFrame({"scan_id": tested.scan_id, "patient_id": tested.patient_id}).drop_duplicates("scan_id")
-    out = []
-    for way in ways:
-        lesions = pd.DataFrame({"scan_id": tested.scan_id, "truth": tested.truth, "predicted": decide(way)})
-        found = evaluate(lesions.assign(volume_mm3=tested.features["volume_mm3"].to_numpy()), scans).results
-        out.append([str({r.name: r.interval for r in found}[m]) for m in METRICS])
-    return out
+    return [[str(judged(way, recipe, tested)[m]) for m in METRICS] for way in ways]
 
 
 def main() -> None:
@@ -51,9 +41,9 @@ def main() -> None:
         rows = [row for manifest in options.train for row in read_manifest(manifest)]
         kept = options.train[0].parent / ".features"
         learned, tested = (lesion_table(r, recipe, cache=kept) for r in (rows, read_manifest(options.test)))
-        family = {f.name: f.family for f in registry(recipe.features.settings(recipe.candidates.threshold_for(120)))}
+        groups = families_of(recipe)
         for name, families in SETS.items():
-            columns = [c for c in learned.features.columns if family[c] in families]
+            columns = [f for family in families for f in groups.get(family, ())]
             for way, values in zip(("", ", artery by map"), cells(recipe, learned, tested, columns), strict=False):
                 print(f"| {recipe.name} | {name}{way} ({len(columns)}) | " + " | ".join(values) + " |", flush=True)
 

@@ -13,7 +13,7 @@ from calcscore_ml.evaluation.froc import froc
 from calcscore_ml.evaluation.referral_curve import referral_curve
 from calcscore_ml.evaluation.reliability import reliability
 from calcscore_ml.reports.curves import CURVES, froc_figure, referral_figure, reliability_figure
-from calcscore_ml.reports.figures import LINE, POINT
+from calcscore_ml.reports.figures import LINE, POINT, error_bars
 
 
 def cohort(seed=0, scans=20, candidates=30):
@@ -105,3 +105,9 @@ def test_rules():
         referral_figure({"a": curve(), "b": curve(measure="volume_mm3")})
     with pytest.raises(ResultError, match="same lesions"):
         referral_figure({"a": curve(), "b": replace(curve(), left=2 * curve().left)})
+
+
+def test_an_interval_beside_its_value_has_one_bar():
+    """A value outside its interval has no bar on that side, one without an interval has none that is drawn."""
+    bars = error_bars([0.5, 0.9, 0.2, 0.3], [0.4, 0.5, 0.3, np.nan], [0.7, 0.8, 0.6, np.nan])
+    assert np.allclose(bars, [[0.1, 0.4, 0.0, np.nan], [0.2, 0.0, 0.4, np.nan]], equal_nan=True)

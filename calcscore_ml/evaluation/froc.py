@@ -15,10 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import ARTERIES
-from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, SumsStatistic, resample_sums
 from calcscore_ml.evaluation.intervals import LEVEL, Interval, Method
-from calcscore_ml.evaluation.lesions import label_numbers, ratio, with_missed
+from calcscore_ml.evaluation.lesions import checked_probabilities, label_numbers, ratio, with_missed
 from calcscore_ml.evaluation.patients import find_patients
 
 COLUMN = "coronary"
@@ -106,8 +105,7 @@ def froc(
     ([0.0, 0.0, 1.0], [0.0, 0.5, 1.0])
     """
     found = with_missed(lesions, missed, predicted=COLUMN, unseen=-np.inf)
-    if not lesions[COLUMN].between(0, 1).all():
-        raise ResultError(f"probabilities lie between 0 and 1, got another in the column {COLUMN}")
+    checked_probabilities(lesions, COLUMN)
     who = find_patients(patients, found)
     probability = found[COLUMN].to_numpy(dtype=float)
     coronary = np.isin(label_numbers(found["truth"], "reference"), ARTERIES)

@@ -288,6 +288,13 @@ def checked_volumes(values_mm3: ArrayLike) -> NDArray[np.float64]:
     return sizes
 
 
+def checked_probabilities(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """Return a column of probabilities; raise a ResultError when one is not between 0 and 1."""
+    if not table[column].between(0, 1).all():
+        raise ResultError(f"probabilities lie between 0 and 1, got another in the column {column}")
+    return table[column].to_numpy(dtype=float)
+
+
 def need_columns(table: pd.DataFrame, names: Collection[str], what: str) -> None:
     """Raise a ResultError that names the columns a table lacks."""
     lacking = [name for name in names if name not in table.columns]

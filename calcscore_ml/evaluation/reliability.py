@@ -14,7 +14,7 @@ from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, SumsStatistic, resample_sums
 from calcscore_ml.evaluation.froc import COLUMN
 from calcscore_ml.evaluation.intervals import LEVEL, Interval, Method
-from calcscore_ml.evaluation.lesions import label_numbers, need_columns, ratio
+from calcscore_ml.evaluation.lesions import checked_probabilities, label_numbers, need_columns, ratio
 from calcscore_ml.evaluation.patients import find_patients
 
 BINS = 10
@@ -115,10 +115,8 @@ def reliability(
     need_columns(lesions, ["scan_id", "truth", probability], "a lesion table")
     if bins < 1:
         raise ResultError(f"a reliability curve needs at least one bin, got {bins}")
-    if not lesions[probability].between(0, 1).all():
-        raise ResultError(f"probabilities lie between 0 and 1, got another in the column {probability}")
+    told = checked_probabilities(lesions, probability)
     who = find_patients(patients, lesions)
-    told = lesions[probability].to_numpy(dtype=float)
     came_true = np.isin(label_numbers(lesions["truth"], "reference"), list(labels)).astype(float)
     bin_of, bins_used = _equal_mass(told, bins)
     count, predicted, observed = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
-from calcscore_ml.heart.grid import F32, Grid, extent_mm
+from calcscore_ml.heart.grid import F32, Grid, extent_mm, largest_part
 from calcscore_ml.heart.roi import HeartBox
 from calcscore_ml.scan import Scan
 
@@ -56,15 +56,13 @@ def trim_heart(share: F32, grid: Grid, lowest_mm: float) -> F32:
     """
     height = grid.lower_mm[0] + np.arange(grid.shape[0]) * grid.step_mm
     above = np.clip((height - lowest_mm) / grid.step_mm + 0.5, 0, 1).astype(np.float32)
-    cut = np.minimum(share, above[:, None, None])
+    cut: F32 = np.minimum(share, above[:, None, None])
     reach = int(np.ceil(OPENING_MM / grid.step_mm))
     index = np.indices((2 * reach + 1,) * 3) - reach
     ball = np.sqrt((index**2).sum(axis=0)) * grid.step_mm <= OPENING_MM
     padded = np.pad(cut >= 0.5, reach + 1, mode="edge")
     inner = (slice(reach + 1, -reach - 1),) * 3
-    core = ndimage.binary_opening(padded, ball)[inner]
-    parts, count = ndimage.label(core)
-    if count > 1:
-        core = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    keep = ndimage.binary_dilation(core) | (cut < 0.5) if count else np.ones(share.shape, dtype=bool)
-    return np.where(keep, cut, np.float32(0))
+    core = largest_part(ndimage.binary_opening(padded, ball)[inner])
+    if not core.any():
+        return cut
+    return np.where(ndimage.binary_dilation(core) | (cut < 0.5), cut, np.float32(0))

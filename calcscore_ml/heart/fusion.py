@@ -25,6 +25,7 @@ WEIGHT_HU2 = 200.0
 
 Pairs = Sequence[tuple[Atlas, Registration]]
 Run = Callable[..., Iterable[Any]]
+"""What maps a function over atlases or boxes: `map`, or that of a pool, which does several at a time."""
 
 
 def fuse(copy: Copy, registered: Pairs, run: Run = map) -> dict[Organ, F32]:

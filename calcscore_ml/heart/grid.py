@@ -118,6 +118,12 @@ def extent_mm(scan: Scan) -> NDArray[np.float64]:
     return np.asarray((np.array(scan.hu.shape) - 1) * np.array(scan.geometry.spacing))
 
 
+def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the largest part that hangs together by faces, the first of equals; nothing stays nothing."""
+    parts, count = ndimage.label(mask)
+    return parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])) if count else mask
+
+
 def block_means(values: NDArray[np.generic], block: NDArray[np.integer]) -> F32:
     """Average blocks of (z, y, x) voxels; what fills no whole block at the far ends is left out."""
     nz, ny, nx = (int(n) for n in np.asarray(values.shape) // block)

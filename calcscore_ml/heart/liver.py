@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calcscore_ml.heart.grid import F32, Copy
+from calcscore_ml.heart.grid import F32, Copy, largest_part
 
 SMOOTHING = 1.0
 """Standard deviation of the Gaussian that quiets noise before HU are compared [voxels of the copy]; our choice."""
@@ -93,7 +93,7 @@ def liver_below(heart: NDArray[np.bool_], copy: Copy) -> NDArray[np.bool_]:
     right = soft.copy()
     right[third:] = False
     right[:, :, int(np.flatnonzero(heart.any(axis=(0, 1)))[0]) :] = False
-    side = _largest(ndimage.binary_erosion(right, iterations=2))
+    side = largest_part(ndimage.binary_erosion(right, iterations=2))
     if min(middle.sum(), side.sum()) < FEWEST:
         return nothing
     (blood, own), (liver, other) = _median_and_sd(smooth[middle]), _median_and_sd(smooth[side])
@@ -109,8 +109,3 @@ def _median_and_sd(values: F32) -> tuple[float, float]:
     """Median, and the standard deviation by the median deviation from it, of a normal distribution."""
     median = float(np.median(values))
     return median, 1.4826 * float(np.median(np.abs(values - median)))
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    parts, count = ndimage.label(mask)
-    return parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])) if count else mask

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from calcscore_ml.heart.aorta import refine_aorta
 from calcscore_ml.heart.arch import move_arch
 from calcscore_ml.heart.atlas import Atlas
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
-from calcscore_ml.heart.fusion import FUSED, carry_back, fuse
+from calcscore_ml.heart.fusion import FUSED, Run, carry_back, fuse
 from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm
 from calcscore_ml.heart.liver import take_off_liver
 from calcscore_ml.heart.registration import Affine, Registration, fit_affine, region, register, similarity_of
@@ -148,9 +147,7 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
     return replace(location, box=fallback if remark or own is None else own, trusted=not remark, remark=remark)
 
 
-def best_start(
-    scan: Scan, boxes: Sequence[NDArray[np.float64]], atlas: Atlas, run: Callable[..., Iterable[Any]] = map
-) -> NDArray[np.float64]:
+def best_start(scan: Scan, boxes: Sequence[NDArray[np.float64]], atlas: Atlas, run: Run = map) -> NDArray[np.float64]:
     """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3).
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from calcscore_ml.heart.grid import block_means
+from calcscore_ml.heart.grid import block_means, largest_part
 from calcscore_ml.scan import OUTSIDE_HU, Scan
 
 COARSE_MM = 4.0
@@ -166,9 +166,7 @@ def find_heart_box(scan: Scan, chest: Chest | None = None) -> HeartBox | None:
     core = ndimage.binary_opening(soft[level], np.ones((1, 5, 5)))
     if not core.any():
         core = soft[level]
-    labels, count = ndimage.label(core)
-    if count > 1:
-        core = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    core = largest_part(core)
     lower_y, upper_y = _spread(core.sum(axis=(0, 2)))
     lower_x, upper_x = _spread(core.sum(axis=(0, 1)))
     bottom = first

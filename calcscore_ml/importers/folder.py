@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pydicom.misc import is_dicom
+
 from calcscore_ml.errors import ManifestError
 from calcscore_ml.importers.listing import SHARES, Listing, Shares, scan_ids
 from calcscore_ml.io import VOLUME_ENDINGS
@@ -20,9 +22,6 @@ LABELS = ("{scan}_labels.nii.gz", "{scan}-labels.nii.gz", "labels.nii.gz")
 NOT_SCANS = frozenset({"msk.nrrd"})
 """Volumes that are neither scans nor labels: DeepCAC's masks, whose numbers (1 heart, 2 other voxels above the
 threshold, 3 coronary calcium) are not ours."""
-
-MAGIC_AT, MAGIC = 128, b"DICM"
-"""What every DICOM file holds (DICOM PS3.10 7.1)."""
 
 
 def find_folder(
@@ -120,9 +119,7 @@ def _look(root: Path) -> tuple[list[Path], list[Path]]:
 
 def _is_dicom(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            file.seek(MAGIC_AT)
-            return file.read(len(MAGIC)) == MAGIC
+        return is_dicom(path)
     except PermissionError:
         return True  # told when the scan is read
 

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from calcscore_ml.errors import ModelError
 from calcscore_ml.models.calibration import SoftmaxCalibration, fit_calibration
+from calcscore_ml.models.classifier import LesionClassifier
 from calcscore_ml.models.folds import Codes, deal_folds, draw_evenly, group_codes, negative_code
 from calcscore_ml.models.tables import labelled_table
 
@@ -21,7 +21,7 @@ CALIBRATION_POSITIVES = 4_000
 """Positive rows likewise."""
 
 
-class Bag(ClassifierMixin, BaseEstimator):
+class Bag(LesionClassifier):
     """Base of the ensembles on asymmetric samples; subclasses say what a member is.
 
     Patients (rows, if no patients are given) are dealt into folds. Member m leaves out fold m mod folds; of
@@ -102,11 +102,6 @@ class Bag(ClassifierMixin, BaseEstimator):
         """
         scores = self.class_scores(X).mean(axis=0)
         return SoftmaxCalibration(self.slope_, self.offset_)(scores)
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row, (n,)."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Estimate probabilities from the members' mean score, and from each member's own.

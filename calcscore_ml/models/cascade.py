@@ -7,13 +7,13 @@ with ensembles of support vector machines.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from calcscore_ml.errors import ModelError
+from calcscore_ml.models.classifier import LesionClassifier
 from calcscore_ml.models.folds import Codes, deal_folds, group_codes, negative_code
 from calcscore_ml.models.parts import Classifier
 from calcscore_ml.models.tables import labelled_table, plain_table
@@ -23,7 +23,7 @@ HIGHEST_THRESHOLD = 0.5
 "other"."""
 
 
-class Cascade(ClassifierMixin, BaseEstimator):
+class Cascade(LesionClassifier):
     """Base of the two-stage classifiers; subclasses say what the stages are.
 
     The first stage tells positive rows from negative ones. Its threshold is the highest at which it keeps the
@@ -128,11 +128,6 @@ class Cascade(ClassifierMixin, BaseEstimator):
             rows = plain_table(self, X)[survivors]
             probabilities[survivors] = self._spread(self.second_.predict_proba(rows))
         return probabilities
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row, (n,)."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Estimate the probability of each class, and each member's.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neighbors import NearestNeighbors
 
 from calcscore_ml.errors import ModelError
 from calcscore_ml.models.calibration import SoftmaxCalibration, fit_calibration
+from calcscore_ml.models.classifier import LesionClassifier
 from calcscore_ml.models.floating import FloatingSelection
 from calcscore_ml.models.folds import Codes, draw_evenly, group_codes, negative_code
 from calcscore_ml.models.selection import ForwardSelection
@@ -25,7 +25,7 @@ SELECTIONS: dict[str, type[ForwardSelection]] = {"forward": ForwardSelection, "f
 """How features may be chosen."""
 
 
-class PrevalenceKNN(ClassifierMixin, BaseEstimator):
+class PrevalenceKNN(LesionClassifier):
     """k nearest neighbours among all positive rows and a sample of the negative ones.
 
     A negative row that stands for r rows of the table votes r times, so probabilities refer to the true
@@ -177,11 +177,6 @@ class PrevalenceKNN(ClassifierMixin, BaseEstimator):
             Rows sum to 1.
         """
         return self._all_vote(*self._search(X))
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row, (n,)."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Estimate probabilities from all training patients, and from halves of them.

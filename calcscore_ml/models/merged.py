@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 
 from calcscore_ml.errors import ModelError
+from calcscore_ml.models.classifier import LesionClassifier
 from calcscore_ml.models.knn import PrevalenceKNN
 from calcscore_ml.models.parts import unfitted
 from calcscore_ml.models.tables import labelled_table, plain_table
@@ -22,7 +23,7 @@ LEAST_PROBABILITY = 1e-9
 choice."""
 
 
-class MergedClassifier(ClassifierMixin, BaseEstimator):
+class MergedClassifier(LesionClassifier):
     """Classifiers of any kind, each fitted to the whole table, whose answers are merged.
 
     With R classifiers, P_i(c) the probability of class c by classifier i and p_c the share of c in the training table:
@@ -129,11 +130,6 @@ class MergedClassifier(ClassifierMixin, BaseEstimator):
             Rows sum to 1.
         """
         return self.judge(X)[0]
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row, (n,)."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Merge the classifiers' probabilities, and return them too.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ModelError
+from calcscore_ml.models.classifier import LesionClassifier
 from calcscore_ml.models.folds import negative_code
 from calcscore_ml.models.names import check_names
 from calcscore_ml.models.tables import labelled_table, plain_table
@@ -27,7 +27,7 @@ Limits = Mapping[str, Mapping[str, float]]
 """Limits by the name of a feature: ``{"heart_depth_mm": {"at_least": 0.0}}``."""
 
 
-class RuleClassifier(ClassifierMixin, BaseEstimator):
+class RuleClassifier(LesionClassifier):
     """A lesion is coronary when all limits hold, and lies in the artery whose own feature is largest.
 
     Only the list of classes and, for lesions whose artery no feature names, the arteries' shares come from the
@@ -162,11 +162,6 @@ class RuleClassifier(ClassifierMixin, BaseEstimator):
         probabilities = coronary[:, None] * self._arteries(table)
         probabilities[:, self.negative_code_] = 1 - coronary
         return np.asarray(probabilities)
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row, (n,)."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Apply the rules; they are their only member.

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 
 from calcscore_ml.errors import ModelError
+from calcscore_ml.models.classifier import LesionClassifier
 from calcscore_ml.models.parts import unfitted
 from calcscore_ml.models.tables import labelled_table, plain_table
 
 
-class FeatureSubset(ClassifierMixin, BaseEstimator):
+class FeatureSubset(LesionClassifier):
     """Any classifier on some columns of the table: a stage or a member with features of its own.
 
     Parameters
@@ -103,11 +104,6 @@ class FeatureSubset(ClassifierMixin, BaseEstimator):
         """
         table = plain_table(self, X)
         return self.classifier_.predict_proba(table[:, self.columns_])
-
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row, (n,)."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def judge(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Ask the classifier and its members.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from calcscore_ml.evaluation.intervals import Interval
 from calcscore_ml.files import write_bytes, write_text
-from calcscore_ml.reports.figures import as_png, blank_figure
+from calcscore_ml.reports.figures import as_png, blank_figure, error_bars
 
 MOST_GROUPS = 15
 """So many groups of features are listed, those that matter most first."""
@@ -31,7 +33,7 @@ def write_ablation(folder: Path | str, name: str, sets: pd.DataFrame, importance
     metrics = [c for c in sets.columns if f"{c}.low" in sets.columns]
     lines = ["| features | number | " + " | ".join(metrics) + " |", "|" + "---|" * (2 + len(metrics))]
     for _, row in sets.iterrows():
-        cells = [f"{row[m]:.3f} [{row[f'{m}.low']:.3f}, {row[f'{m}.high']:.3f}]" for m in metrics]
+        cells = [str(Interval(row[m], row[f"{m}.low"], row[f"{m}.high"])) for m in metrics]
         lines.append(f"| {row['set']} | {int(row['features'])} | " + " | ".join(cells) + " |")
     page = f"# {name}\n\n" + "\n".join(lines) + f"\n\n![F1 by set of features]({name}.png)\n"
     if importance is not None:
@@ -51,8 +53,8 @@ def ablation_figure(sets: pd.DataFrame, metric: str = "lesion.f1") -> bytes:
     figure = blank_figure(6.4, 0.24 * len(sets) + 1.2)
     axes = figure.subplots()
     value = sets[metric].to_numpy(dtype=float)
-    place = -pd.Series(range(len(sets)))
-    bars = [(value - sets[f"{metric}.low"]).clip(lower=0), (sets[f"{metric}.high"] - value).clip(lower=0)]
+    place = -np.arange(len(sets))
+    bars = error_bars(value, sets[f"{metric}.low"], sets[f"{metric}.high"])
     axes.errorbar(value, place, xerr=bars, fmt="o", markersize=4, capsize=2, linewidth=1)
     if (sets["set"] == "all").any():
         axes.axvline(float(value[(sets["set"] == "all").to_numpy()][0]), color="0.7", linewidth=1, zorder=0)

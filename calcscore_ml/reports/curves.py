@@ -12,7 +12,7 @@ from calcscore_ml.evaluation.froc import Froc
 from calcscore_ml.evaluation.intervals import Interval
 from calcscore_ml.evaluation.referral_curve import ReferralCurve
 from calcscore_ml.evaluation.reliability import Reliability
-from calcscore_ml.reports.figures import FAINT, LINE, POINT, as_png, blank_figure
+from calcscore_ml.reports.figures import FAINT, LINE, POINT, as_png, blank_figure, error_bars
 
 CURVES = (POINT, LINE, "#6a4c93", "#3a7d44", "#c9a227")
 """Colours of curves in one picture, told apart by their style too."""
@@ -51,10 +51,7 @@ def froc_figure(curve: Froc, *, title: str = "") -> bytes:
     right = 1.25 * max([*rates, 1.0])
     figure = blank_figure(5.6, 4.4)
     axes = figure.subplots()
-    # Level to the right of the last point, where everything is called already.
-    x = np.append(curve.false_positives_per_scan, max(right, curve.false_positives_per_scan[-1]))
-    y = np.append(curve.sensitivities, curve.sensitivities[-1])
-    axes.plot(x, y, color=POINT, linewidth=1.6, drawstyle="steps-post")
+    axes.plot(*froc_line(curve, right), color=POINT, linewidth=1.6, drawstyle="steps-post")
     found = [interval for _, interval in curve.at]
     axes.errorbar(
         rates, [i.value for i in found], yerr=_bars(found), fmt="o", color=LINE, markersize=4, capsize=3, linewidth=1.2
@@ -172,6 +169,11 @@ def referral_figure(curves: Mapping[str, ReferralCurve], *, title: str = "") -> 
     return as_png(figure)
 
 
+def froc_line(curve: Froc, right: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the corners of a curve's steps, level from its last point, where everything is called, to `right`."""
+    x, y = curve.false_positives_per_scan, curve.sensitivities
+    return np.append(x, max(right, x[-1])), np.append(y, y[-1])
+
+
 def _bars(intervals: list[Interval]) -> NDArray[np.float64]:
-    """Lengths of error bars below and above, (2, n); NaN, which is not drawn, where an interval is not defined."""
-    return np.array([(i.value - i.low, i.high - i.value) for i in intervals]).reshape(-1, 2).T
+    return error_bars([i.value for i in intervals], [i.low for i in intervals], [i.high for i in intervals])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ResultError
@@ -142,6 +142,15 @@ def as_png(figure: Figure) -> bytes:
     stream = BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def error_bars(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+    """Lengths of error bars below and above, (2, n); NaN, which is not drawn, where an interval is not defined.
+
+    A bootstrap's interval may lie beside its value: there is no bar on that side then.
+    """
+    middle = np.asarray(value, dtype=float)
+    return np.asarray(np.maximum(np.stack([middle - np.asarray(low), np.asarray(high) - middle]), 0))
 
 
 _WORDS = {"agatston": "Agatston", "mm3": "mm³", "lm": "LM", "lad": "LAD", "lcx": "LCX", "rca": "RCA"}

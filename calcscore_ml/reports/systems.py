@@ -14,7 +14,8 @@ from calcscore_ml.evaluation.comparison import ComparedMetric, compare_systems
 from calcscore_ml.evaluation.froc import froc
 from calcscore_ml.evaluation.lesions import with_missed
 from calcscore_ml.files import write_bytes, write_text
-from calcscore_ml.reports.figures import as_png, blank_figure
+from calcscore_ml.reports.curves import froc_line
+from calcscore_ml.reports.figures import as_png, blank_figure, error_bars
 
 COLUMNS = {
     "sensitivity": "lesion.sensitivity",
@@ -32,8 +33,8 @@ COLUMNS = {
 COMPARED = ("lesion.f1", "lesion_volume.f1", "agatston.icc_a1", "category.kappa_linear")
 """Metrics by which systems are compared with one of them, patient by patient."""
 
-AWAY = "not comparable"
-"""Published figures are of other patients, other scanners and other reference standards."""
+MOST_FALSE = 3.0
+"""The figure shows curves up to so many false positives per scan; our choice."""
 
 
 def systems_table(found: Mapping[str, Assessment], published: Mapping[str, str]) -> str:
@@ -46,7 +47,7 @@ def systems_table(found: Mapping[str, Assessment], published: Mapping[str, str])
     published : mapping of str to str
         What the paper reports, by the system's name; it may lack any.
     """
-    head = ["system", *COLUMNS, "referred a scan", f"published ({AWAY}: other data)"]
+    head = ["system", *COLUMNS, "referred a scan", "published (not comparable: other data)"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name, one in found.items():
         intervals = {r.name: r.interval for r in one.automatic.results}
@@ -69,7 +70,8 @@ def compared(found: Mapping[str, Assessment], best: str) -> dict[str, dict[str, 
     Returns
     -------
     dict of str to dict of str to ComparedMetric
-        By system and metric of `COMPARED`; the difference is of `best` less the other.
+        By system and metric of `COMPARED`; the difference is of `best` less the other. The left main counts as it does
+        in the evaluation of `best`.
 
     Raises
     ------
@@ -79,10 +81,11 @@ def compared(found: Mapping[str, Assessment], best: str) -> dict[str, dict[str, 
     if best not in found:
         raise ResultError(f"systems are compared with one of them, got {best!r} for {', '.join(found)}")
     tables = {name: (with_missed(one.lesions, one.missed), one.scans) for name, one in found.items()}
+    as_lad = found[best].automatic.settings.left_main_as_lad
     out = {}
     for name, table in tables.items():
         if name != best:
-            metrics = {m.name: m for m in compare_systems(table, tables[best], left_main_as_lad=True)}
+            metrics = {m.name: m for m in compare_systems(table, tables[best], left_main_as_lad=as_lad)}
             out[name] = {metric: metrics[metric] for metric in COMPARED if metric in metrics}
     return out
 
@@ -108,13 +111,18 @@ def systems_figure(found: Mapping[str, Assessment]) -> bytes:
     for number, (name, one) in enumerate(found.items()):
         colour, dash = f"C{number % 10}", ("-", "--")[number // 10]
         curve = froc(one.lesions, one.scans, missed=one.missed, n=2)
-        x = np.append(curve.false_positives_per_scan, 100.0)
-        y = np.append(curve.sensitivities, curve.sensitivities[-1])
-        left.plot(x, y, color=colour, linestyle=dash, linewidth=1.4, drawstyle="steps-post", label=name)
+        left.plot(
+            *froc_line(curve, MOST_FALSE),
+            color=colour,
+            linestyle=dash,
+            linewidth=1.4,
+            drawstyle="steps-post",
+            label=name,
+        )
         f1 = one.automatic["lesion.f1"]
-        bars = [[max(f1.value - f1.low, 0)], [max(f1.high - f1.value, 0)]]
+        bars = error_bars([f1.value], [f1.low], [f1.high])
         right.errorbar([f1.value], [-number], xerr=bars, fmt="o", color=colour, capsize=3, markersize=4)
-    left.set_xlim(0, 3)
+    left.set_xlim(0, MOST_FALSE)
     left.set_ylim(0, 1.02)
     left.set_xlabel("false positives per scan")
     left.set_ylabel("sensitivity, coronary lesions")
