@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
 from calcscore_features import FAMILIES, registry
+from calcscore_ml.anatomy import Label
 from calcscore_ml.candidates import THRESHOLD_HU
 from calcscore_ml.evaluation.summary import Evaluation, evaluate
 from calcscore_ml.models.bundle import Bundle, predict
@@ -26,6 +29,9 @@ would be made up for by the others. Our choice."""
 
 REPEATS = 5
 """Times a group of features is permuted."""
+
+THIN = 10
+"""Of lesions that are no calcium, one in so many is asked about with permuted features; our choice, for time."""
 
 METRICS = ("lesion.sensitivity", "lesion.ppv", "lesion.f1", "lesion_volume.f1")
 """What is told of each set of features."""
@@ -72,19 +78,41 @@ def measured(chosen: FeatureSet, recipe: Recipe, learned: LesionTable, tested: L
     Returns
     -------
     dict
-        `recipe`, `set`, `features` (how many), and each of `METRICS` with ``.low`` and ``.high``.
+        `recipe`, `set`, `features` (how many), `of` (see `origin`), and each of `METRICS` with ``.low`` and ``.high``.
     """
     bundle = trained_with(chosen.features, recipe, learned)
-    found = judged(predict(bundle, tested.features)[0], recipe, tested)
+    found = judged(decided(bundle, recipe, tested), recipe, tested)
     row: dict[str, object] = {"recipe": recipe.name, "set": chosen.name, "features": len(chosen.features)}
+    row["of"] = origin(recipe, learned, tested)
     for metric in METRICS:
         interval = found[metric]
         row |= {metric: interval.value, f"{metric}.low": interval.low, f"{metric}.high": interval.high}
     return row
 
 
-def importance(recipe: Recipe, learned: LesionTable, tested: LesionTable, *, repeats: int = REPEATS) -> pd.DataFrame:
+def importance(
+    recipe: Recipe,
+    learned: LesionTable,
+    tested: LesionTable,
+    *,
+    repeats: int = REPEATS,
+    thin: int = THIN,
+    workers: int = 1,
+) -> pd.DataFrame:
     """Measure what is lost when groups of features that correlate are permuted together over the test lesions.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What is trained.
+    learned, tested : LesionTable
+        To train on, and to ask about.
+    repeats : int
+        Permutations of each group.
+    thin : int
+        Of the lesions that are not calcium, one in so many is asked about and stands for as many: 1 asks about all.
+    workers : int
+        Groups at a time.
 
     Returns
     -------
@@ -93,17 +121,48 @@ def importance(recipe: Recipe, learned: LesionTable, tested: LesionTable, *, rep
     """
     names = recipe.features.names()
     bundle = trained_with(names, recipe, learned)
+    part, stands_for = thinned(tested, thin, np.random.default_rng(recipe.model.seed))
+    whole = _f1(bundle, recipe, part, stands_for)
 
-    def f1(table: LesionTable) -> float:
-        return judged(predict(bundle, table.features)[0], recipe, table, resamples=2)["lesion.f1"].value
-
-    whole = f1(tested)
-    rows = []
-    for group in correlated_groups(learned.features[list(names)]):
+    def lost(group: Sequence[str]) -> list[float]:
         rng = np.random.default_rng(recipe.model.seed)
-        lost = [whole - f1(permuted(tested, group, rng)) for _ in range(repeats)]
-        rows.append({"group": ", ".join(group), "lost": float(np.mean(lost)), "sd": float(np.std(lost))})
+        return [
+            whole - _f1(bundle, recipe, permuted(part, group, rng, tested.features), stands_for) for _ in range(repeats)
+        ]
+
+    groups = correlated_groups(learned.features[list(names)])
+    found = Parallel(n_jobs=workers)(delayed(lost)(group) for group in groups)
+    rows = [
+        {"group": ", ".join(g), "lost": float(np.mean(v)), "sd": float(np.std(v))}
+        for g, v in zip(groups, found, strict=True)
+    ]
     return pd.DataFrame(rows).sort_values("lost", ascending=False, kind="stable")
+
+
+def thinned(tested: LesionTable, thin: int, rng: np.random.Generator) -> tuple[LesionTable, NDArray[np.intp]]:
+    """Keep all calcium and one in `thin` of the other lesions; return how many lesions each kept one stands for."""
+    kept = (tested.truth != Label.OTHER) | (rng.permutation(len(tested.truth)) % thin == 0)
+    part = tested.rows(kept)
+    return part, np.where(part.truth != Label.OTHER, 1, thin).astype(np.intp)
+
+
+def _f1(bundle: Bundle, recipe: Recipe, part: LesionTable, stands_for: NDArray[np.intp]) -> float:
+    """F1 of a table whose lesions each stand for several."""
+    labels, lesions = decided(bundle, recipe, part), np.repeat(np.arange(len(stands_for)), stands_for)
+    whole = replace(
+        part,
+        features=part.features[["volume_mm3"]].iloc[lesions],
+        truth=part.truth[lesions],
+        scan_id=part.scan_id[lesions],
+        patient_id=part.patient_id[lesions],
+    )
+    return judged(labels[lesions], recipe, whole, resamples=2)["lesion.f1"].value
+
+
+def origin(recipe: Recipe, learned: LesionTable, tested: LesionTable) -> str:
+    """Return a mark of what an ablation is of: the recipe and both tables."""
+    text = recipe.model_dump_json() + learned.fingerprint() + tested.fingerprint()
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def trained_with(features: Sequence[str], recipe: Recipe, learned: LesionTable) -> Bundle:
@@ -112,15 +171,18 @@ def trained_with(features: Sequence[str], recipe: Recipe, learned: LesionTable) 
     return train(learned, recipe.model_copy(update={"features": part}), trained_on="an ablation")
 
 
-def judged(
-    probabilities: NDArray[np.float64], recipe: Recipe, tested: LesionTable, *, resamples: int = 1000
-) -> Evaluation:
-    """Evaluate probabilities of a table's lesions, before any expert; lesions that are no candidate are not counted."""
+def decided(bundle: Bundle, recipe: Recipe, tested: LesionTable) -> NDArray[np.intp]:
+    """Return the label a model gives each lesion, (n,), before any expert."""
+    return decide(predict(bundle, tested.features)[0], recipe.decision.coronary_threshold)
+
+
+def judged(labels: NDArray[np.intp], recipe: Recipe, tested: LesionTable, *, resamples: int = 1000) -> Evaluation:
+    """Evaluate the labels given to a table's lesions; lesions that are no candidate are not counted."""
     lesions = pd.DataFrame(
         {
             "scan_id": tested.scan_id,
             "truth": tested.truth,
-            "predicted": decide(probabilities, recipe.decision.coronary_threshold),
+            "predicted": labels,
             "volume_mm3": tested.features["volume_mm3"].to_numpy(),
         }
     )
@@ -154,9 +216,15 @@ def correlated_groups(features: pd.DataFrame, alike: float = ALIKE) -> list[tupl
     return sorted(found, key=lambda g: (-len(g), g))
 
 
-def permuted(tested: LesionTable, features: Sequence[str], rng: np.random.Generator) -> LesionTable:
-    """Give each lesion the values another lesion has in some features, the same lesion's in all of them."""
-    order: NDArray[np.intp] = rng.permutation(len(tested.features))
+def permuted(
+    tested: LesionTable, features: Sequence[str], rng: np.random.Generator, donors: pd.DataFrame | None = None
+) -> LesionTable:
+    """Give each lesion the values another lesion has in some features, the same lesion's in all of them.
+
+    The values are those of the table's own lesions, or of as many of the `donors`, each used once.
+    """
+    given = tested.features if donors is None else donors
+    order = rng.permutation(len(given))[: len(tested.features)]
     mixed = tested.features.copy()
-    mixed[list(features)] = tested.features[list(features)].to_numpy()[order]
+    mixed[list(features)] = given[list(features)].to_numpy()[order]
     return replace(tested, features=mixed)

@@ -63,6 +63,7 @@ class FeatureSection(Section):
     glcm_bin_width_hu: Positive = Settings().glcm_bin_width_hu
     gaussian_scales_mm: tuple[Positive, ...] = Settings().gaussian_scales_mm
     shell_mm: Positive = Settings().shell_mm
+    crowd_mm: tuple[Positive, ...] = Settings().crowd_mm
 
     @field_validator("families")
     @classmethod
@@ -100,6 +101,7 @@ class FeatureSection(Section):
             glcm_bin_width_hu=self.glcm_bin_width_hu,
             gaussian_scales_mm=self.gaussian_scales_mm,
             shell_mm=self.shell_mm,
+            crowd_mm=self.crowd_mm,
         )
 
 

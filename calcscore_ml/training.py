@@ -62,6 +62,16 @@ class LesionTable:
         digest.update(np.ascontiguousarray(self.truth, dtype="<i8").data)
         return digest.hexdigest()
 
+    def rows(self, chosen: NDArray[np.bool_]) -> LesionTable:
+        """Return some of the lesions: those where `chosen`, (n,), is true."""
+        return replace(
+            self,
+            features=self.features[chosen].reset_index(drop=True),
+            truth=self.truth[chosen],
+            scan_id=self.scan_id[chosen],
+            patient_id=self.patient_id[chosen],
+        )
+
 
 def lesion_table(
     rows: Sequence[ManifestRow],
@@ -124,24 +134,21 @@ def as_learnt(table: LesionTable, recipe: Recipe) -> LesionTable:
     table : LesionTable
         Of `lesion_table`.
     recipe : Recipe
-        Its `features.only`, `model.targets` and `model.left_main_as`.
+        Its features, `model.targets` and `model.left_main_as`.
 
     Raises
     ------
     ModelError
         When the table lacks a feature that the recipe names.
     """
-    features = table.features
-    if recipe.features.only:
-        names = recipe.features.names()
-        missing = [name for name in names if name not in features.columns]
-        if missing:
-            raise ModelError(
-                f"a lesion table must hold the {len(names)} features of features.only, got none named "
-                f"{', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}; make it by this recipe"
-            )
-        features = features[list(names)]
-    return replace(table, features=features, truth=recipe.model.learnt(table.truth))
+    names = recipe.features.names()
+    missing = [name for name in names if name not in table.features.columns]
+    if missing:
+        raise ModelError(
+            f"a lesion table must hold the {len(names)} features that the recipe learns from, got none named "
+            f"{', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}; make it by this recipe"
+        )
+    return replace(table, features=table.features[list(names)], truth=recipe.model.learnt(table.truth))
 
 
 def train(table: LesionTable, recipe: Recipe, *, trained_on: str, metrics: dict[str, float] | None = None) -> Bundle:

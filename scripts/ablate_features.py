@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from joblib import Parallel, delayed
 
-from calcscore_ml.ablation import REPEATS, families_of, feature_sets, importance, measured
+from calcscore_ml.ablation import REPEATS, families_of, feature_sets, importance, measured, origin
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.recipe import read_recipe
 from calcscore_ml.reports.ablation import write_ablation
@@ -36,7 +36,9 @@ def main() -> None:
             for test in (False, True)
         )
         table = options.output / f"{recipe.name}.csv"
-        done = pd.read_csv(table) if table.exists() else pd.DataFrame({"set": []})
+        done = pd.read_csv(table) if table.exists() else pd.DataFrame({"set": [], "of": []})
+        if set(done["of"]) - {origin(recipe, learned, tested)}:
+            parser.error(f"{table} is of another recipe or cohort, and never replaced unasked; use another folder")
         groups = families_of(recipe)
         if options.by == "feature":
             groups = {name: (name,) for name in recipe.features.names()}
@@ -45,7 +47,9 @@ def main() -> None:
         for row in Parallel(n_jobs=options.workers, return_as="generator")(work):
             done = pd.DataFrame([*done.to_dict("records"), row])
             write_ablation(options.output, recipe.name, done)
-        lost = importance(recipe, learned, tested, repeats=options.permuted) if options.permuted else None
+        lost = None
+        if options.permuted:
+            lost = importance(recipe, learned, tested, repeats=options.permuted, workers=options.workers)
         page = write_ablation(options.output, recipe.name, done, lost)
         print(page.read_text(encoding="utf-8"), flush=True)
 

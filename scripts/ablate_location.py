@@ -13,7 +13,7 @@ from calcscore_ml.ablation import families_of, judged, trained_with
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.models.bundle import predict
 from calcscore_ml.recipe import Recipe, read_recipe
-from calcscore_ml.referral.decision import arteries_by_map
+from calcscore_ml.referral.decision import arteries_by_map, decide
 from calcscore_ml.training import LesionTable, lesion_table
 
 PLAIN = tuple(f for f in FAMILIES if f not in ("location", "atlas", "arteries"))
@@ -27,7 +27,8 @@ METRICS = ("lesion.sensitivity", "lesion.ppv", "lesion.false_positives_per_scan"
 def cells(recipe: Recipe, learned: LesionTable, tested: LesionTable, columns: list[str]) -> list[list[str]]:
     own, _ = predict(trained_with(columns, recipe, learned), tested.features)
     ways = [own, arteries_by_map(own, tested.features[MAPS].to_numpy())] if MAPS[0] in columns else [own]
-    return [[str(judged(way, recipe, tested)[m]) for m in METRICS] for way in ways]
+    threshold = recipe.decision.coronary_threshold
+    return [[str(judged(decide(way, threshold), recipe, tested)[m]) for m in METRICS] for way in ways]
 
 
 def main() -> None:

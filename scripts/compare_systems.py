@@ -16,7 +16,7 @@ from calcscore_ml.manifest import MANIFEST_NAME, read_manifest
 from calcscore_ml.phantom.cohort import write_cohort
 from calcscore_ml.phantom.plan import read_cohort
 from calcscore_ml.recipe import read_recipe
-from calcscore_ml.reports.systems import write_systems
+from calcscore_ml.reports.systems import PAGE, SUBGROUPS, write_systems
 from calcscore_ml.training import lesion_table, train
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -29,7 +29,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="patients, instead of the cohort's")
     parser.add_argument("--recipes", type=Path, nargs="+", help="all published systems when not given")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--overwrite", action="store_true", help="replace a comparison that is there")
     options = parser.parse_args()
+    if (options.output / PAGE).exists() and not options.overwrite:
+        parser.error(f"a comparison is never replaced unasked, got {options.output}; use --overwrite or another folder")
     systems = tomllib.loads((CONFIGS / "comparison" / "systems.toml").read_text(encoding="utf-8"))
     files = options.recipes or [CONFIGS / f"{name}.toml" for name in systems["recipes"]]
     manifest = options.cohort
@@ -46,10 +49,10 @@ def main() -> None:
         began = time.perf_counter()
         bundles[recipe.name] = (train(table, recipe, trained_on=f"{len(learned)} scans"), recipe)
         print(f"{recipe.name}: trained in {time.perf_counter() - began:.0f} s", flush=True)
-    found = assess_systems(tested, bundles, workers=options.workers)
+    found = assess_systems(tested, bundles, workers=options.workers, by=SUBGROUPS)
     heading = f"{len(found)} systems, trained on {len(learned)} and tested on {len(tested)} digital scans"
     best = "calcscore" if "calcscore" in found else next(iter(found))
-    print(write_systems(options.output, found, best, systems["published"], heading).read_text(encoding="utf-8"))
+    print(write_systems(options.output, found, best, systems["published"], heading).read_text())
 
 
 if __name__ == "__main__":

@@ -11,11 +11,15 @@ from calcscore_ml.ablation import (
     METRICS,
     FeatureSet,
     correlated_groups,
+    decided,
     families_of,
     feature_sets,
     importance,
+    judged,
     measured,
     permuted,
+    thinned,
+    trained_with,
 )
 from calcscore_ml.recipe import parse_recipe
 from calcscore_ml.reports.ablation import write_ablation
@@ -44,6 +48,7 @@ def lesions(seed, count=400):
 
 
 LEARNED, TESTED = lesions(0), lesions(1)
+RNG = np.random.default_rng
 
 
 def test_every_feature_is_left_out_once_and_alone_once():
@@ -82,6 +87,36 @@ def test_features_that_say_the_same_matter_together():
     assert found["lost"].iloc[0] > 0.3
     assert found["lost"].iloc[1:].abs().max() < 0.1
     assert (found["lost"].diff().dropna() <= 0).all()
+
+
+def test_importance_is_that_of_all_lesions_when_none_stands_for_others():
+    """Without thinning, what a group loses is the plain loss over the same permutation of the whole table."""
+    found = importance(RECIPE, LEARNED, TESTED, repeats=1, thin=1, workers=2).set_index("group")["lost"]
+    bundle = trained_with(RECIPE.features.names(), RECIPE, LEARNED)
+    f1 = {}
+    for name, table in {"whole": TESTED, **{g: permuted(TESTED, g.split(", "), RNG(0)) for g in found.index}}.items():
+        f1[name] = judged(decided(bundle, RECIPE, table), RECIPE, table)["lesion.f1"].value
+    for group, lost in found.items():
+        assert lost == pytest.approx(f1["whole"] - f1[group])
+
+
+def test_thinned_lesions_stand_for_all():
+    """All calcium stays; of the rest one in five, each counted five times: as many as there were, but for rounding."""
+    part, stands_for = thinned(TESTED, 5, RNG(1))
+    coronary = part.truth > 0
+    assert coronary.sum() == (TESTED.truth > 0).sum()
+    assert set(stands_for[coronary]) == {1}
+    assert set(stands_for[~coronary]) == {5}
+    assert abs(stands_for.sum() - len(TESTED.truth)) < 60
+    rows = {tuple(r) for r in TESTED.features.to_numpy()}
+    assert {tuple(r) for r in part.features.to_numpy()} <= rows
+
+
+def test_thinning_hardly_moves_what_matters():
+    """The group that tells the label loses about the same, whether all are asked or one in four."""
+    whole, part = (importance(RECIPE, LEARNED, TESTED, repeats=3, thin=thin).iloc[0] for thin in (1, 4))
+    assert whole["group"] == part["group"]
+    assert part["lost"] == pytest.approx(whole["lost"], abs=0.15)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.3, 0.8, 0.95]))
@@ -156,3 +191,14 @@ def test_an_interrupted_ablation_goes_on(cohort, small, tmp_path):
     assert again[1].endswith(",0.123")
     assert len(again) == len(whole)
     assert "permuted together" in told
+
+
+def test_an_ablation_of_something_else_is_not_gone_on_with(cohort, small, tmp_path):
+    """A table of another recipe of that name, or of another cohort, is kept, and the error says so."""
+    run("ablate_features.py", cohort, tmp_path, "--recipes", small, "--workers", 1, "--permuted", 0)
+    kept = (tmp_path / "small.csv").read_text()
+    other = tmp_path / "small.toml"
+    other.write_text(small.read_text().replace("n_trees = 10", "n_trees = 11"))
+    with pytest.raises(AssertionError, match="never replaced unasked"):
+        run("ablate_features.py", cohort, tmp_path, "--recipes", other, "--workers", 1, "--permuted", 0)
+    assert (tmp_path / "small.csv").read_text() == kept

@@ -146,7 +146,10 @@ def test_train_and_evaluate_end_to_end(cohort, tmp_path):
     assert {name.split()[0] for name in told["automatic"]["subgroups"]} == {"protocol", "sex"}
     assert told["automatic"]["left_main_as_lad"]
     assert "lesion.sensitivity" in told["automatic"]["metrics"]
-    assert {f.name for f in out.iterdir()} >= {"evaluation.json", "agreement.png", "confusion.png", "scans.csv"}
+    assert {f.name for f in out.iterdir()} >= {
+        *("evaluation.json", "curves.json", "scans.csv", "lesions.csv"),
+        *("agreement.png", "confusion.png", "reliability.png", "referral.png"),
+    }
     assert "patient_id" not in (out / "scans.csv").read_text()
 
 

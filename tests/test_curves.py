@@ -1,5 +1,6 @@
 """Pictures of curves: they can be drawn for any cohort, hold what was computed, and are always the same."""
 
+import json
 from dataclasses import replace
 from io import BytesIO
 
@@ -8,10 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from calcscore_ml.assessment import Assessment
 from calcscore_ml.errors import ResultError
+from calcscore_ml.evaluation.curves import CLEAR_BELOW, curves
 from calcscore_ml.evaluation.froc import froc
 from calcscore_ml.evaluation.referral_curve import referral_curve
 from calcscore_ml.evaluation.reliability import reliability
+from calcscore_ml.evaluation.summary import evaluate
+from calcscore_ml.reports.assessment import write_assessment
 from calcscore_ml.reports.curves import CURVES, froc_figure, referral_figure, reliability_figure
 from calcscore_ml.reports.figures import LINE, POINT, error_bars
 
@@ -28,6 +33,7 @@ def cohort(seed=0, scans=20, candidates=30):
             "predicted": np.where(coronary >= 0.5, 1, 0),
             "coronary": coronary,
             "entropy": 1 - np.abs(2 * coronary - 1),
+            "margin": np.abs(2 * coronary - 1),
             "disagreement": rng.random(n),
             "volume_mm3": rng.lognormal(3, 1, n),
         }
@@ -111,3 +117,52 @@ def test_an_interval_beside_its_value_has_one_bar():
     """A value outside its interval has no bar on that side, one without an interval has none that is drawn."""
     bars = error_bars([0.5, 0.9, 0.2, 0.3], [0.4, 0.5, 0.3, np.nan], [0.7, 0.8, 0.6, np.nan])
     assert np.allclose(bars, [[0.1, 0.4, 0.0, np.nan], [0.2, 0.0, 0.4, np.nan]], equal_nan=True)
+
+
+def test_all_curves_are_the_single_ones():
+    """Curves of an evaluation are those traced one by one; the reliability leaves clear cases out."""
+    found = curves(TABLE, SCANS, n=20)
+    np.testing.assert_array_equal(found.froc.sensitivities, froc(TABLE, SCANS, n=20).sensitivities)
+    unclear = TABLE[TABLE["coronary"] >= CLEAR_BELOW]
+    assert 0 < len(unclear) < len(TABLE)
+    assert found.reliability == reliability(unclear, SCANS, n=20)
+    assert list(found.referral) == ["entropy", "1 - margin", "disagreement"]
+    np.testing.assert_array_equal(found.referral["entropy"].left, curve().left)
+    np.testing.assert_array_equal(found.referral["1 - margin"].left, curve().left)
+
+
+def test_curves_can_be_read_again():
+    """Stored curves hold every point, finite or null, and the intervals."""
+    found = curves(TABLE, SCANS, n=20)
+    read = json.loads(found.to_json())
+    assert read["froc"]["thresholds"][0] is None
+    assert read["froc"]["sensitivities"] == found.froc.sensitivities.tolist()
+    assert [a["value"] for a in read["froc"]["at"]] == [i.value for _, i in found.froc.at]
+    assert read["reliability"]["calibration_error"] == found.reliability.calibration_error.to_plain()
+    assert sum(b["lesions"] for b in read["reliability"]["bins"]) == (TABLE["coronary"] >= CLEAR_BELOW).sum()
+    assert read["referral"]["entropy"]["gain"]["value"] == found.referral["entropy"].gain.value
+
+
+def test_curves_that_cannot_be_are_left_out():
+    """Without coronary lesions, probabilities or members there is nothing to trace, and nothing breaks."""
+    none = TABLE.assign(truth=0, coronary=0.0, disagreement=np.nan)
+    found = curves(none, SCANS, n=20)
+    assert (found.froc, found.reliability) == (None, None)
+    assert "disagreement" not in found.referral
+    assert json.loads(found.to_json())["froc"] is None
+    missed = pd.DataFrame({"scan_id": [0], "truth": [1], "volume_mm3": [2.0]})
+    assert curves(none, SCANS, missed=missed, n=20).froc.sensitivities[-1] == 0
+    assert curves(none.iloc[:0], SCANS, n=20).referral == {}
+
+
+@pytest.mark.parametrize(("truth", "more"), [(TABLE["truth"], {"froc.png"}), (0, set())])
+def test_an_evaluations_folder_holds_the_curves_that_there_are(tmp_path, truth, more):
+    """Numbers and figures of reliability and referral; of lesions found where there is any to find."""
+    lesions, scans = TABLE.assign(truth=truth), SCANS.assign(agatston=1.0, agatston_truth=np.arange(len(SCANS)))
+    found = evaluate(lesions, scans, n=20)
+    missed = pd.DataFrame({"scan_id": [], "truth": [], "volume_mm3": []})
+    write_assessment(tmp_path, Assessment(found, found, scans, lesions, missed))
+    files = {file.name for file in tmp_path.iterdir()}
+    assert files >= {"curves.json", "reliability.png", "referral.png", "agreement.png"} | more
+    assert ("froc.png" in files) == bool(more)
+    assert (json.loads((tmp_path / "curves.json").read_text())["froc"] is None) == (not more)

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import precision_recall_fscore_support
 
-from calcscore_ml.anatomy import Label
+from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.agreement import (
     bland_altman,
@@ -67,6 +68,22 @@ def test_lesion_values():
         assert EVALUATION[name].value == pytest.approx(wanted), name
     assert np.array_equal(EVALUATION.lesions.counts, report.counts)
     assert np.allclose(EVALUATION.lesions.volumes_mm3, report.volumes_mm3)
+
+
+@pytest.mark.parametrize("label", [Label.LM, Label.RCA, Label.AORTA, Label.MITRAL_VALVE])
+def test_values_of_a_site(label):
+    """Sensitivity, PPV and F1 of one label are scikit-learn's; its volumes are sums over the table."""
+    key = f"{'artery' if label in ARTERIES else 'other_site'}.{label.name.lower()}"
+    has, given = (LESIONS[column] == label for column in ("truth", "predicted"))
+    wanted = precision_recall_fscore_support(has, given, average="binary", zero_division=np.nan)
+    found = [EVALUATION[f"{key}_{name}"].value for name in ("ppv", "sensitivity", "f1")]
+    np.testing.assert_allclose(found, wanted[:3])
+    if label not in ARTERIES:
+        size = LESIONS["volume_mm3"]
+        sensitivity = EVALUATION[f"{key}_volume_sensitivity"].value
+        assert sensitivity == pytest.approx(size[has & given].sum() / size[has].sum())
+        false = EVALUATION[f"{key}_false_positive_mm3_per_scan"].value
+        assert false == pytest.approx(size[given & ~has].sum() / len(PATIENTS))
 
 
 @pytest.mark.parametrize("score", ["agatston", "volume_mm3", "agatston_lad"])

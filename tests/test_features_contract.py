@@ -135,6 +135,8 @@ def test_repeated_voxel_is_refused():
         ({"gaussian_scales_mm": (0, 1)}, "1 to 16 positive"),
         ({"gaussian_scales_mm": (2, 1)}, "must increase"),
         ({"gaussian_scales_mm": (1, 1)}, "must increase"),
+        ({"crowd_mm": ()}, "crowd_mm must be 1 to 16 positive"),
+        ({"crowd_mm": (5, 2)}, "crowd_mm must increase"),
     ],
 )
 def test_settings_out_of_range_are_refused(change, message):

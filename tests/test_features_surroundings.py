@@ -80,6 +80,36 @@ def test_other_lesions_are_counted_only_when_asked_for():
     assert compute(select(both, [0]), families=("neighbourhood",))["shell_other_lesions_mm3"].tolist() == [0]
 
 
+@pytest.mark.parametrize("radii", [(5.0, 9.0), (7.0,)])
+def test_crowd_is_counted_among_the_centres_of_all_others(radii):
+    """Over all pairs of lesions: those within a radius, and the nearest, by plain distances of their mean voxels."""
+    hu, mask = scene(3)
+    lesions = lesions_of(mask, hu)
+    found = compute(lesions, settings=Settings(crowd_mm=radii), families=("crowd",))
+    groups = np.split(lesions.voxels * np.array(lesions.spacing), lesions.offsets[1:-1])
+    centres = np.array([voxels.mean(axis=0) for voxels in groups])
+    away = np.linalg.norm(centres[:, None] - centres, axis=2) + np.diag(np.full(len(centres), np.inf))
+    for radius, counted in zip(radii, found.values(), strict=False):
+        np.testing.assert_array_equal(counted, (away <= radius).sum(axis=1))
+        assert len(np.unique(counted)) > 1
+    np.testing.assert_allclose(found["crowd_nearest_mm"], away.min(axis=1))
+
+
+def test_a_lesion_alone_has_no_crowd():
+    """No other lesion within any radius, and none that is nearest."""
+    found = compute(one_lesion(np.ones((2, 2, 2), bool)), families=("crowd",))
+    assert [v[0] for v in found.values()][:2] == [0, 0]
+    assert np.isnan(found["crowd_nearest_mm"][0])
+
+
+def test_lesion_exactly_at_the_radius_is_counted():
+    """Rounding does not decide: 0.1 mm times 3 is within 0.3 mm."""
+    mask = np.zeros((1, 1, 9), bool)
+    mask[0, 0, [2, 5]] = True
+    found = compute(lesions_of(mask, spacing=(1, 1, 0.1)), settings=Settings(crowd_mm=(0.3,)), families=("crowd",))
+    assert found["crowd_0p3mm"].tolist() == [1, 1]
+
+
 def at(points_mm, box=BOX):
     """Locate single voxels at points of a 0.5 mm grid."""
     voxels = np.rint(np.asarray(points_mm) / 0.5).astype(int)

@@ -6,15 +6,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import calcscore_ml.heart
 from calcscore_ml.anatomy import Label
 from calcscore_ml.assessment import assess_cohort, assess_systems
 from calcscore_ml.errors import ResultError
+from calcscore_ml.evaluation.summary import evaluate
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.recipe import LocationSection, read_recipe
-from calcscore_ml.reports.systems import COLUMNS, COMPARED, compared, differences_table, systems_table, write_systems
+from calcscore_ml.reports.system_tables import (
+    COLUMNS,
+    COMPARED,
+    aortic_table,
+    calibration_table,
+    differences_table,
+    subgroups,
+    subgroups_table,
+    systems_table,
+)
+from calcscore_ml.reports.systems import compared, write_systems
 from calcscore_ml.training import lesion_table, train
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -60,7 +72,7 @@ def models(rows, tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(rows, models):
     tested = [r for r in rows if r.split != "train"][:2]
-    return assess_systems(tested, models, resamples=50)
+    return assess_systems(tested, models, resamples=50, by=("protocol", "sex"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +120,9 @@ def test_tables_and_figure_hold_every_system(found, tmp_path):
     for name in NAMES:
         assert f"| {name} |" in text
         assert SYSTEMS["published"][name] in text
-    assert text.count("\n| ") == 2 + 2 * len(NAMES) - 1
+    assert text.count("\n| isgum2012 |") == 4
+    assert "## Calcium of the aorta" in text
+    assert len(pd.read_csv(tmp_path / "subgroups.csv")) == len(subgroups(found))
     assert (tmp_path / "systems.png").stat().st_size > 10_000
     assert "patient" not in (tmp_path / "scans.csv").read_text(encoding="utf-8")
 
@@ -137,6 +151,46 @@ def test_systems_are_compared_with_one_of_them(found):
     """A name that is not among them is told, with those that are."""
     with pytest.raises(ResultError, match="'ours' for isgum2007"):
         compared(found, "ours")
+
+
+def test_subgroups_are_evaluations_of_their_own(found):
+    """Every metric of every value of each column, for each system, with the scans it is of."""
+    table = subgroups(found)
+    assert set(table["system"]) == set(NAMES)
+    one = table[table["system"] == "calcscore"].drop_duplicates("group")
+    assert one[one["group"].str.startswith("protocol ")]["scans"].sum() == 2
+    assert one[one["group"].str.startswith("sex ")]["scans"].sum() == 2
+    name, part = found["kurkure2010"].automatic.subgroups[0]
+    chosen = table[(table["system"] == "kurkure2010") & (table["group"] == name)].set_index("metric")["value"]
+    assert len(chosen) == len(part.results)
+    shown = subgroups_table(found).splitlines()
+    assert f"{name}, {part.n_scans} scans" in shown[0]
+    assert len(shown) == 2 + len(NAMES)
+
+
+def test_the_table_of_the_aorta_holds_who_names_any(found):
+    """A system that calls nothing aorta has no row; one that finds all has shares of one."""
+    one = found["calcscore"]
+    table = one.lesions.assign(predicted=0, truth=0)
+    table.loc[:4, "truth"] = int(Label.AORTA)
+    kinds = {"blind": table, "perfect": table.assign(predicted=table["truth"])}
+    made = {k: replace(one, automatic=evaluate(t, one.scans, n=20)) for k, t in kinds.items()}
+    rows = aortic_table(made).splitlines()[2:]
+    assert len(rows) == 1
+    assert rows[0].startswith("| perfect | 1.000")
+    assert aortic_table({"blind": made["blind"]}) == ""
+
+
+def test_probabilities_are_told_by_their_error(found):
+    """A row per system; who is always right and sure has no error, who is never has all of it."""
+    one = found["calcscore"]
+    table = one.lesions.assign(coronary=np.where(np.arange(len(one.lesions)) < 9, 1.0, 0.0))
+    right = replace(one, lesions=table.assign(truth=np.where(table["coronary"] > 0, 1, 0)))
+    wrong = replace(one, lesions=table.assign(truth=0))
+    rows = calibration_table({"right": right, "wrong": wrong}).splitlines()[2:]
+    assert rows[0].startswith("| right | 9 | 0.000")
+    assert rows[1].startswith("| wrong | 9 | 1.000")
+    assert len(calibration_table(found).splitlines()) == 2 + len(NAMES)
 
 
 def test_the_table_says_what_its_columns_are(found):

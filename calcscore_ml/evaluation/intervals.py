@@ -47,6 +47,10 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def to_plain(self) -> dict[str, float | None]:
+        """Return value and ends to store as JSON; what is undefined is None."""
+        return {name: or_none(value) for name, value in (("value", self.value), ("low", self.low), ("high", self.high))}
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -143,3 +147,12 @@ def _bca_tails(
     if stretch.min() <= 0:  # beyond the pole of Efron's formula, at an influence no study should rest on
         return tails
     return np.asarray(ndtr(bias + shifted / stretch))
+
+
+def or_none(value: float) -> float | None:
+    """Return a number as JSON may hold it: None for NaN and infinity.
+
+    >>> or_none(0.5), or_none(float("nan"))
+    (0.5, None)
+    """
+    return value if np.isfinite(value) else None

@@ -109,7 +109,7 @@ class LesionReport:
 
     def label_ppv(self, label: Label) -> float:
         """Return the share of the lesions given one label that carry it."""
-        return float(label_sensitivity(self.counts.T, label))
+        return float(label_ppv(self.counts, label))
 
 
 def lesion_report(
@@ -257,6 +257,22 @@ def artery_accuracy(table: NDArray[np.number]) -> NDArray[np.float64]:
 def label_sensitivity(table: NDArray[np.number], label: Label) -> NDArray[np.float64]:
     """Return the share of one label's truth given that label, (...) for (..., 8, 8) tables."""
     return ratio(table[..., label, label], table[..., label, :].sum(axis=-1))
+
+
+def label_ppv(table: NDArray[np.number], label: Label) -> NDArray[np.float64]:
+    """Return the share of what is given one label that has it, (...) for (..., 8, 8) tables."""
+    return ratio(table[..., label, label], table[..., :, label].sum(axis=-1))
+
+
+def label_f1(table: NDArray[np.number], label: Label) -> NDArray[np.float64]:
+    """Return the harmonic mean of `label_sensitivity` and `label_ppv`, (...) for (..., 8, 8) tables."""
+    both = table[..., label, :].sum(axis=-1) + table[..., :, label].sum(axis=-1)
+    return ratio(2 * table[..., label, label], both)
+
+
+def label_false_positives(table: NDArray[np.number], label: Label) -> NDArray[np.float64]:
+    """Return what is given one label and has another, (...) for (..., 8, 8) tables."""
+    return np.asarray(table[..., :, label].sum(axis=-1) - table[..., label, label], dtype=float)
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:

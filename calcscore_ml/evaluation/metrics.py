@@ -174,8 +174,10 @@ def _lesion_metrics(left_main_as_lad: bool) -> list[Metric]:
     ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
         return lambda sums: function(sums[..., part].reshape(*sums.shape[:-1], N_LABELS, N_LABELS))
 
-    def per_scan(part: slice) -> SumsStatistic:
-        false = of(lesion_metrics.false_positives, part)
+    def per_scan(
+        part: slice, function: Callable[[NDArray[np.number]], NDArray[np.float64]] = lesion_metrics.false_positives
+    ) -> SumsStatistic:
+        false = of(function, part)
         return lambda sums: ratio(false(sums), sums[..., SCANS])
 
     metrics = [
@@ -194,13 +196,18 @@ def _lesion_metrics(left_main_as_lad: bool) -> list[Metric]:
         for label in labels:
             key = f"{group}.{label.name.lower()}"
             own = partial(lesion_metrics.label_sensitivity, label=label)
-            called = partial(_label_ppv, label=label)
-            metrics += [Metric(f"{key}_sensitivity", "", of(own)), Metric(f"{key}_ppv", "", of(called))]
+            metrics += [
+                Metric(f"{key}_sensitivity", "", of(own)),
+                Metric(f"{key}_ppv", "", of(partial(lesion_metrics.label_ppv, label=label))),
+                Metric(f"{key}_f1", "", of(partial(lesion_metrics.label_f1, label=label))),
+            ]
+            if label in OTHER_SITES:
+                false = partial(lesion_metrics.label_false_positives, label=label)
+                metrics += [
+                    Metric(f"{key}_volume_sensitivity", "", of(own, VOLUMES)),
+                    Metric(f"{key}_false_positive_mm3_per_scan", "mm3", per_scan(VOLUMES, false)),
+                ]
     return metrics
-
-
-def _label_ppv(table: NDArray[np.number], label: Label) -> NDArray[np.float64]:
-    return lesion_metrics.label_sensitivity(np.swapaxes(table, -1, -2), label)
 
 
 def _score_sums(patients: pd.DataFrame, score: str) -> NDArray[np.float64]:

@@ -207,15 +207,7 @@ def _plain(evaluation: Evaluation) -> dict[str, Any]:
         },
         "risk_scheme": settings.scheme,
         "left_main_as_lad": settings.left_main_as_lad,
-        "metrics": {
-            result.name: {
-                "value": _or_none(result.interval.value),
-                "low": _or_none(result.interval.low),
-                "high": _or_none(result.interval.high),
-                "unit": result.unit,
-            }
-            for result in evaluation.results
-        },
+        "metrics": {result.name: {**result.interval.to_plain(), "unit": result.unit} for result in evaluation.results},
         "labels": [label.title for label in Label],
         "lesion_counts": evaluation.lesions.counts.tolist(),
         "lesion_volumes_mm3": evaluation.lesions.volumes_mm3.tolist(),
@@ -223,10 +215,6 @@ def _plain(evaluation: Evaluation) -> dict[str, Any]:
         "category_counts": evaluation.category_counts.tolist(),
         "subgroups": {name: _plain(group) for name, group in evaluation.subgroups},
     }
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def _count(evaluation: Evaluation) -> str:

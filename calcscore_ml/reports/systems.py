@@ -5,56 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from calcscore_ml.assessment import Assessment
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.comparison import ComparedMetric, compare_systems
+from calcscore_ml.evaluation.curves import CLEAR_BELOW
 from calcscore_ml.evaluation.froc import froc
 from calcscore_ml.evaluation.lesions import with_missed
 from calcscore_ml.files import write_bytes, write_text
 from calcscore_ml.reports.curves import froc_line
 from calcscore_ml.reports.figures import as_png, blank_figure, error_bars
+from calcscore_ml.reports.system_tables import (
+    COMPARED,
+    aortic_table,
+    calibration_table,
+    differences_table,
+    subgroups,
+    subgroups_table,
+    systems_table,
+)
 
-COLUMNS = {
-    "sensitivity": "lesion.sensitivity",
-    "PPV": "lesion.ppv",
-    "F1": "lesion.f1",
-    "false positives a scan": "lesion.false_positives_per_scan",
-    "F1 by volume": "lesion_volume.f1",
-    "right artery": "artery.accuracy_of_found",
-    "ICC(A,1) Agatston": "agatston.icc_a1",
-    "category right": "category.accuracy",
-    "kappa": "category.kappa_linear",
-}
-"""Columns of the table, and the metrics in them."""
+PAGE = "systems.md"
+"""The page of a comparison."""
 
-COMPARED = ("lesion.f1", "lesion_volume.f1", "agatston.icc_a1", "category.kappa_linear")
-"""Metrics by which systems are compared with one of them, patient by patient."""
+SUBGROUPS = ("slice_thickness_mm", "reference_category")
+"""Groups of scans worth a row of their own; others would be of very few."""
 
 MOST_FALSE = 3.0
 """The figure shows curves up to so many false positives per scan; our choice."""
-
-
-def systems_table(found: Mapping[str, Assessment], published: Mapping[str, str]) -> str:
-    """Return a Markdown table: a row per system, values with 95 % intervals, the paper's own figures last.
-
-    Parameters
-    ----------
-    found : mapping of str to Assessment
-        Systems by name, assessed on the same scans.
-    published : mapping of str to str
-        What the paper reports, by the system's name; it may lack any.
-    """
-    head = ["system", *COLUMNS, "referred a scan", "published (not comparable: other data)"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name, one in found.items():
-        intervals = {r.name: r.interval for r in one.automatic.results}
-        cells = [str(intervals[metric]) if metric in intervals else "-" for metric in COLUMNS.values()]
-        referred = f"{one.scans['referred'].mean():.2f}"
-        lines.append("| " + " | ".join([name, *cells, referred, published.get(name, "")]) + " |")
-    return "\n".join(lines).replace("nan [nan, nan]", "-")
 
 
 def compared(found: Mapping[str, Assessment], best: str) -> dict[str, dict[str, ComparedMetric]]:
@@ -90,20 +69,6 @@ def compared(found: Mapping[str, Assessment], best: str) -> dict[str, dict[str, 
     return out
 
 
-def differences_table(differences: Mapping[str, Mapping[str, ComparedMetric]], best: str) -> str:
-    """Return a Markdown table of what one system gains over each other one; bold where the interval excludes zero."""
-    lines = [f"| {best} less | " + " | ".join(COMPARED) + " |", "|" + "---|" * (1 + len(COMPARED))]
-    for name, metrics in differences.items():
-        cells = []
-        for metric in COMPARED:
-            difference = metrics[metric].comparison.difference if metric in metrics else None
-            sure = difference is not None and (difference.low > 0 or difference.high < 0)
-            text = "-" if difference is None or np.isnan(difference.value) else str(difference)
-            cells.append(f"**{text}**" if sure else text)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def systems_figure(found: Mapping[str, Assessment]) -> bytes:
     """Draw the FROC curve of every system, and F1 by lesions with its interval, as one PNG."""
     figure = blank_figure(10.5, 5.4)
@@ -136,12 +101,24 @@ def systems_figure(found: Mapping[str, Assessment]) -> bytes:
 def write_systems(
     folder: Path | str, found: Mapping[str, Assessment], best: str, published: Mapping[str, str], heading: str
 ) -> Path:
-    """Write table, differences, figure and the numbers behind them; return the page, ``systems.md``."""
+    """Write tables, differences, figure and the numbers behind them; return the page, ``systems.md``.
+
+    Files that are there are replaced: ask `PAGE` first.
+    """
     where = Path(folder)
-    differences = differences_table(compared(found, best), best)
-    page = f"# {heading}\n\n{systems_table(found, published)}\n\n![FROC and F1](systems.png)\n\n{differences}\n"
+    parts = {
+        "": systems_table(found, published),
+        "Lesions found and F1": "![FROC and F1](systems.png)",
+        f"What {best} gains": differences_table(compared(found, best), best),
+        "Calcium of the aorta": aortic_table(found),
+        f"Probabilities of lesions at least {CLEAR_BELOW:.0%} probably coronary": calibration_table(found),
+    }
+    groups = subgroups(found)
+    if len(groups):
+        parts["F1 (false positives a scan) by subgroup"] = subgroups_table(found)
+        write_text(where / "subgroups.csv", groups.to_csv(index=False, lineterminator="\n"), overwrite=True)
     write_bytes(where / "systems.png", systems_figure(found), overwrite=True)
     rows = [one.scans.drop(columns="patient_id").assign(system=name) for name, one in found.items()]
     write_text(where / "scans.csv", pd.concat(rows).to_csv(index=False, lineterminator="\n"), overwrite=True)
-    write_text(where / "systems.md", page, overwrite=True)
-    return where / "systems.md"
+    text = "\n\n".join(f"## {title}\n\n{part}" if title else part for title, part in parts.items() if part)
+    return write_text(where / PAGE, f"# {heading}\n\n{text}\n", overwrite=True)

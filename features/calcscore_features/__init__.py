@@ -21,7 +21,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calcscore_features import arteries, atlas, gaussian, intensity, location, neighbourhood, shape, size, texture
+from calcscore_features import (
+    arteries,
+    atlas,
+    crowd,
+    gaussian,
+    intensity,
+    location,
+    neighbourhood,
+    shape,
+    size,
+    texture,
+)
 from calcscore_features.feature import Feature, Lesions, Settings
 from calcscore_features.members import Members
 from calcscore_features.place import Place
@@ -29,7 +40,7 @@ from calcscore_features.place import Place
 __all__ = ["ALL", "FAMILIES", "Feature", "Lesions", "Place", "Settings", "compute", "registry"]
 
 FAMILIES: tuple[str, ...] = (
-    "size", "shape", "intensity", "texture", "gaussian", "neighbourhood", "location", "atlas", "arteries",
+    "size", "shape", "intensity", "texture", "gaussian", "neighbourhood", "crowd", "location", "atlas", "arteries",
 )  # fmt: skip
 """The families of features in the order of the table's columns. The last three say where a lesion lies: in the heart's
 box, relative to organs and the nearest artery, and relative to every artery."""
@@ -41,7 +52,7 @@ def registry(settings: Settings | None = None) -> tuple[Feature, ...]:
     Parameters
     ----------
     settings : Settings or None
-        The Gaussian scales decide which Gaussian features there are; None means the defaults.
+        The Gaussian scales and the radii of the crowd decide which such features there are; None means the defaults.
 
     Returns
     -------
@@ -51,13 +62,15 @@ def registry(settings: Settings | None = None) -> tuple[Feature, ...]:
     >>> len({f.name for f in registry()}) == len(registry())
     True
     """
+    chosen = settings or Settings()
     return (
         *size.FEATURES,
         *shape.FEATURES,
         *intensity.FEATURES,
         *texture.FEATURES,
-        *gaussian.features(settings or Settings()),
+        *gaussian.features(chosen),
         *neighbourhood.FEATURES,
+        *crowd.features(chosen),
         *location.FEATURES,
         *atlas.FEATURES,
         *arteries.FEATURES,
@@ -118,6 +131,7 @@ def compute(
         "texture": lambda: texture.compute(members, chosen),
         "gaussian": lambda: gaussian.compute(members, chosen),
         "neighbourhood": lambda: neighbourhood.compute(members, chosen),
+        "crowd": lambda: crowd.compute(members, chosen),
         "location": lambda: location.compute(members, heart_box_mm),
         "atlas": lambda: atlas.compute(len(members), place),
         "arteries": lambda: arteries.compute(len(members), place),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_SCALES = 16
-"""More Gaussian scales than this are surely a mistake."""
+"""More Gaussian scales, or radii, than this are surely a mistake."""
 
 
 class Feature(NamedTuple):
@@ -123,6 +123,9 @@ class Settings:
         Standard deviations of the Gaussian filters, increasing [mm].
     shell_mm : float
         Thickness of the shell in which the neighbourhood is described [mm].
+    crowd_mm : tuple of float
+        Radii within which other lesions are counted, increasing [mm]. The defaults are the surroundings of a plaque
+        and most of a heart.
 
     Raises
     ------
@@ -140,6 +143,7 @@ class Settings:
     glcm_max_hu: float = 3071.0
     gaussian_scales_mm: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
     shell_mm: float = 5.0
+    crowd_mm: tuple[float, ...] = (20.0, 50.0)
 
     def __post_init__(self) -> None:
         for name in ("threshold_hu", "glcm_bin_width_hu", "glcm_max_hu", "shell_mm"):
@@ -147,18 +151,19 @@ class Settings:
             if not np.isfinite(value):
                 raise ValueError(f"{name} must be finite, got {value}")
             object.__setattr__(self, name, value)
-        scales = tuple(float(s) for s in self.gaussian_scales_mm)
-        object.__setattr__(self, "gaussian_scales_mm", scales)
         if self.glcm_bin_width_hu <= 0:
             raise ValueError(f"glcm_bin_width_hu must be positive, got {self.glcm_bin_width_hu}")
         if self.glcm_max_hu <= self.threshold_hu:
             raise ValueError(f"glcm_max_hu must exceed threshold_hu, got {self.glcm_max_hu} and {self.threshold_hu}")
         if self.shell_mm <= 0:
             raise ValueError(f"shell_mm must be positive, got {self.shell_mm}")
-        if not 0 < len(scales) <= MAX_SCALES or not np.isfinite(scales).all() or min(scales) <= 0:
-            raise ValueError(f"gaussian_scales_mm must be 1 to {MAX_SCALES} positive lengths, got {scales}")
-        if any(b <= a for a, b in pairwise(scales)):
-            raise ValueError(f"gaussian_scales_mm must increase, got {scales}")
+        for name in ("gaussian_scales_mm", "crowd_mm"):
+            lengths = tuple(float(s) for s in getattr(self, name))
+            object.__setattr__(self, name, lengths)
+            if not 0 < len(lengths) <= MAX_SCALES or not np.isfinite(lengths).all() or min(lengths) <= 0:
+                raise ValueError(f"{name} must be 1 to {MAX_SCALES} positive lengths, got {lengths}")
+            if any(b <= a for a, b in pairwise(lengths)):
+                raise ValueError(f"{name} must increase, got {lengths}")
 
 
 def _frozen(values: NDArray[np.intp]) -> NDArray[np.intp]:

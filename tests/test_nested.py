@@ -1,0 +1,166 @@
+"""Laws of choosing among recipes: on made lesions, of which a model with one patient in sight knows all."""
+
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_ablation import LEARNED, RECIPE, lesions
+from test_scripts import run
+
+from calcscore_ml import nested as module
+from calcscore_ml.errors import RecipeError, ResultError
+from calcscore_ml.manifest import read_manifest, write_manifest
+from calcscore_ml.nested import nested
+from calcscore_ml.recipe import read_recipe
+from calcscore_ml.recipe_grid import read_grid, variants, widest
+from calcscore_ml.training import LesionTable
+
+GRID = {"features": {"only": [["volume_mm3", "extent_*"], ["volume_mm3", "m??_hu"]]}}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return nested(variants(RECIPE, GRID, "the tests"), LEARNED, folds=3)
+
+
+def test_a_grid_is_every_combination():
+    """Values of two keys give each pair once, the last key fastest, all else as in the recipe."""
+    grid = {"decision": {"coronary_threshold": [0.3, 0.7]}, "model": {"seed": [1, 2, 3]}}
+    made = variants(RECIPE, grid, "the tests")
+    assert [(v.recipe.decision.coronary_threshold, v.recipe.model.seed) for v in made] == [
+        (t, s) for t in (0.3, 0.7) for s in (1, 2, 3)
+    ]
+    assert made[1].name == "coronary_threshold = 0.3, seed = 2"
+    same = {
+        "model": {"seed": RECIPE.model.seed},
+        "decision": {"coronary_threshold": RECIPE.decision.coronary_threshold},
+    }
+    for variant in made:
+        parts = {k: getattr(variant.recipe, k).model_copy(update=u) for k, u in same.items()}
+        assert variant.recipe.model_copy(update=parts) == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ({}, "got nothing in here"),
+        ({"candidates": {"connectivity": [6]}}, "varies features, model, decision, got candidates"),
+        ({"model": {"seed": 3}}, "got 3 for model.seed in here"),
+        ({"model": {"seed": []}}, r"got \[\] for model.seed"),
+        ({"model": {"sed": [3]}}, "model.sed: no such key"),
+        ({"model": {"parameters": {"n_tree": [3]}}}, "no parameter n_tree"),
+    ],
+)
+def test_a_broken_grid_is_refused(grid, told):
+    """The error names the key, what came and the file."""
+    with pytest.raises(RecipeError, match=told):
+        variants(RECIPE, grid, "here")
+
+
+def test_one_table_serves_all_variants():
+    """The widest recipe has every feature that any variant learns from, of all scales and families."""
+    grid = {
+        "features": {"families": [["size"], ["gaussian", "intensity"]], "gaussian_scales_mm": [[1], [3]], "only": [[]]}
+    }
+    made = variants(RECIPE, grid, "here")
+    assert {n for v in made for n in v.recipe.features.names()} == set(
+        widest([v.recipe for v in made]).features.names()
+    )
+
+
+def test_a_feature_has_one_meaning_in_a_table():
+    """Variants that compute a feature in two ways cannot share a table, and are refused."""
+    made = variants(RECIPE, {"features": {"shell_mm": [3.0, 5.0]}}, "here")
+    with pytest.raises(RecipeError, match="in two ways"):
+        widest([v.recipe for v in made])
+
+
+def test_what_tells_the_label_is_chosen(found):
+    """The variant that sees brightness is chosen, with and without any fold, and the choice is worth what it is."""
+    assert found.chosen == 1
+    assert set(found.chosen_without) == {1}
+    assert found.worth["lesion.f1"].value == found.left_out[1]["lesion.f1"].value > 0.9
+    assert np.nan_to_num(found.left_out[0]["lesion.f1"].value) < 0.5
+
+
+def test_no_patient_is_judged_by_a_model_that_saw_it():
+    """Labels that belong to the patient alone, and cannot be guessed, stay unknown whatever is chosen."""
+    rng = np.random.default_rng(5)
+    table = lesions(5)
+    code = rng.normal(size=20)[[int(p[1:]) for p in table.patient_id]]
+    marked = table.features.assign(volume_mm3=code + 3)
+    positive = np.isin(table.patient_id, [f"p{i}" for i in rng.permutation(20)[:10]])
+    secret = LesionTable(marked, positive.astype(np.intp), table.scan_id, table.patient_id)
+    grid = {"features": {"only": [["volume_mm3"], ["volume_mm3", "extent_x_mm"]]}}
+    found = nested(variants(RECIPE, grid, "here"), secret, folds=4)
+    assert np.nan_to_num(found.worth["lesion.f1"].value) < 0.75
+    assert np.nan_to_num(found.left_out[0]["lesion.f1"].value) < 0.75
+
+
+def test_the_best_of_many_random_ones_is_flattered_and_the_choice_is_not():
+    """Among variants that only draw other seeds on noise, the best looks better than choosing it is worth."""
+    noise = lesions(6)
+    noise = LesionTable(noise.features.assign(max_hu=1.0, min_hu=1.0), noise.truth, noise.scan_id, noise.patient_id)
+    grid = {"model": {"seed": list(range(6))}, "decision": {"coronary_threshold": [0.25, 0.3, 0.35]}}
+    found = nested(variants(RECIPE, grid, "here"), noise, folds=3)
+    best = found.left_out[found.chosen]["lesion.f1"].value
+    assert best == max(e["lesion.f1"].value for e in found.left_out)
+    assert np.nan_to_num(found.worth["lesion.f1"].value) < best
+
+
+def test_a_threshold_needs_no_model_of_its_own():
+    """Variants that only decide otherwise share models; each is trained once per choice of folds left out."""
+    asked = []
+    grid = {"decision": {"coronary_threshold": [0.2, 0.5, 0.8]}}
+    found = nested(variants(RECIPE, grid, "here"), LEARNED, folds=3, on_model=lambda: asked.append(1))
+    assert len(asked) == 3 + 3
+    sensitive = [e["lesion.sensitivity"].value for e in found.left_out]
+    assert sensitive == sorted(sensitive, reverse=True)
+    assert sensitive[0] > sensitive[-1]
+
+
+def test_an_interrupted_choice_goes_on(tmp_path, monkeypatch, found):
+    """What a model said is kept: a second run trains none and chooses alike; other lesions ask anew."""
+    made = variants(RECIPE, GRID, "the tests")
+    first = nested(made, LEARNED, folds=3, kept=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 * (3 + 3)
+    monkeypatch.setattr(module, "train", lambda *_, **__: pytest.fail("trained again"))
+    again = nested(made, LEARNED, folds=3, kept=tmp_path)
+    assert again.worth.to_json() == first.worth.to_json() == found.worth.to_json()
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        nested(made, lesions(9), folds=3, kept=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"folds": 2}, "3 folds or more"),
+        ({"folds": 21}, "got 21 folds"),
+        ({"folds": 3, "metric": "lesion.f2"}, "lesion.f1.*got 'lesion.f2'"),
+    ],
+)
+def test_wrong_use_is_told(options, told):
+    """Too few folds, more folds than patients, and a metric that is none."""
+    with pytest.raises(ResultError, match=told):
+        nested(variants(RECIPE, GRID, "here"), LEARNED, **options)
+
+
+def test_the_script_leaves_test_patients_alone(cohort, tmp_path):
+    """Images of test patients may be missing: they are not read. What was chosen is a recipe that reads."""
+    rows = read_manifest(cohort)
+    manifest = tmp_path / "data_manifest.csv"
+    write_manifest([r if r.split != "test" else replace(r, image=tmp_path / r.scan_id) for r in rows], manifest)
+    recipe, grid = tmp_path / "small.toml", tmp_path / "grid.toml"
+    recipe.write_text(
+        'name = "small"\n[location]\natlases = ""\n[features]\nfamilies = ["size", "intensity"]\n'
+        '[model]\nestimator = "trees"\nparameters = { n_trees = 10 }\n'
+    )
+    grid.write_text("[model.parameters]\nmin_samples_leaf = [3, 9]\n")
+    told = run("nested_cv.py", manifest, recipe, grid, tmp_path / "out", "--folds", 3, "--workers", 1)
+    assert "min_samples_leaf = 9 | " in told
+    assert "choosing so" in told
+    chosen = read_recipe(tmp_path / "out" / "small.toml")
+    assert chosen.model.parameters["min_samples_leaf"] in (3, 9)
+    assert chosen in [v.recipe for v in read_grid(grid, read_recipe(recipe))]
+    assert tomllib.loads((tmp_path / "out" / "small.toml").read_text())["name"] == "small"
