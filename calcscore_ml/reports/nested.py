@@ -10,7 +10,7 @@ from calcscore_ml.files import write_text
 from calcscore_ml.nested import Nested
 
 SHOWN = ("lesion.sensitivity", "lesion.ppv", "lesion.f1", "lesion_volume.f1")
-"""Metrics in the table, beside the one that was chosen by."""
+"""Metrics in the table, beside the one that was chosen by; of one label, when that is of one label."""
 
 
 def write_nested(folder: Path | str, name: str, found: Nested) -> Path:
@@ -26,7 +26,9 @@ def write_nested(folder: Path | str, name: str, found: Nested) -> Path:
         What was tried and chosen.
     """
     where = Path(folder)
-    metrics = tuple(dict.fromkeys((found.metric, *SHOWN)))
+    label, _, ending = found.metric.rpartition("_")
+    of_label = tuple(f"{label}_{name}" for name in ("sensitivity", "ppv", "f1"))
+    metrics = tuple(dict.fromkeys((found.metric, *(of_label if ending in ("f1", "ppv", "sensitivity") else SHOWN))))
     folds = len(found.chosen_without)
     lines = ["| tried | chosen in | " + " | ".join(metrics) + " |", "|" + "---|" * (2 + len(metrics))]
     for number, (variant, one) in enumerate(zip(found.variants, found.left_out, strict=True)):
