@@ -105,9 +105,12 @@ def nested(
     patients = np.unique(table.patient_id, return_inverse=True)[1].astype(np.intp)
     if not 3 <= folds <= patients.max() + 1:
         raise ResultError(f"a choice is checked in 3 folds or more, a patient each at least, got {folds} folds")
-    coronary = as_learnt(table, variants[0].recipe).truth > 0
-    fold = deal_folds(coronary.astype(np.intp), patients, folds, np.random.default_rng(seed))
     recipes = [v.recipe for v in variants]
+    known = [r.name for r in judged(np.zeros_like(patients), recipes[0], table, resamples=2).results]
+    if metric not in known:
+        raise ResultError(f"a metric must be one of {', '.join(known)}, got {metric!r}")
+    positive = as_learnt(table, recipes[0]).truth > 0
+    fold = deal_folds(positive.astype(np.intp), patients, folds, np.random.default_rng(seed))
     # Variants that only decide otherwise share their models.
     model = [next(i for i, r in enumerate(recipes) if _learns_as(r) == _learns_as(recipe)) for recipe in recipes]
     away = [*combinations(range(folds), 1), *combinations(range(folds), 2)]
@@ -143,9 +146,7 @@ def nested(
 
 
 def _best(found: Sequence[Evaluation], metric: str) -> int:
-    known = [r.name for r in found[0].results]
-    if metric not in known:
-        raise ResultError(f"a metric must be one of {', '.join(known)}, got {metric!r}")
+    """Where the metric is highest; undefined is lowest, and the first wins among equals."""
     return int(np.argmax(np.nan_to_num([e[metric].value for e in found], nan=-np.inf)))
 
 
