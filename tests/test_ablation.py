@@ -160,10 +160,13 @@ def test_permuting_moves_whole_rows_of_the_group_alone():
 def test_a_page_lists_every_set(tmp_path):
     """A row per set, a row per group of features, a figure."""
     sets = pd.DataFrame([measured(s, RECIPE, LEARNED, TESTED) for s in list(feature_sets(families_of(RECIPE)))[:2]])
+    sets.loc[1, ["lesion.ppv", "lesion.ppv.low", "lesion.ppv.high"]] = np.nan
     page = write_ablation(tmp_path, "small", sets, pd.DataFrame({"group": ["a, b"], "lost": [0.5], "sd": [0.1]}))
     text = page.read_text(encoding="utf-8")
     assert "| all | " in text
     assert "| without size | " in text
+    assert " | - | " in text
+    assert "nan" not in text
     assert "| a, b | 0.500 | 0.100 |" in text
     assert (tmp_path / "small.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -35,7 +35,11 @@ def write_ablation(folder: Path | str, name: str, sets: pd.DataFrame, importance
     for _, row in sets.iterrows():
         cells = [str(Interval(row[m], row[f"{m}.low"], row[f"{m}.high"])) for m in metrics]
         lines.append(f"| {row['set']} | {int(row['features'])} | " + " | ".join(cells) + " |")
-    page = f"# {name}\n\n" + "\n".join(lines) + f"\n\n![F1 by set of features]({name}.png)\n"
+    page = (
+        f"# {name}\n\n"
+        + "\n".join(lines).replace("nan [nan, nan]", "-")
+        + f"\n\n![F1 by set of features]({name}.png)\n"
+    )
     if importance is not None:
         page += "\n| features permuted together | F1 lost | SD |\n|---|---|---|\n"
         for _, row in importance.head(MOST_GROUPS).iterrows():
