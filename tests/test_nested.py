@@ -185,6 +185,6 @@ def test_the_script_leaves_test_patients_alone(cohort, tmp_path):
     told = run("nested_cv.py", manifest, recipe, grid, tmp_path / "out", "--folds", 3, "--workers", 1)
     assert "gaussian_scales_mm = [2, 4], min_samples_leaf = 9" in told.replace("**", "")
     assert "choosing so" in told
-    chosen = read_recipe(tmp_path / "out" / "small.toml")
+    chosen = read_recipe(tmp_path / "out" / "small_chosen.toml")
     assert chosen in [v.recipe for v in read_grid(grid, read_recipe(recipe))]
-    assert tomllib.loads((tmp_path / "out" / "small.toml").read_text())["name"] == "small"
+    assert tomllib.loads((tmp_path / "out" / "small_chosen.toml").read_text())["name"] == "small"

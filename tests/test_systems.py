@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from test_scripts import run
 
 import calcscore_ml.heart
 from calcscore_ml.anatomy import Label
@@ -125,6 +126,14 @@ def test_tables_and_figure_hold_every_system(found, tmp_path):
     assert len(pd.read_csv(tmp_path / "subgroups.csv")) == len(subgroups(found))
     assert (tmp_path / "systems.png").stat().st_size > 10_000
     assert "patient" not in (tmp_path / "scans.csv").read_text(encoding="utf-8")
+
+
+def test_a_comparison_is_not_replaced_unasked(tmp_path):
+    """Where there is one already, the script stops before it makes a cohort, and says what to do."""
+    (tmp_path / "systems.md").write_text("mine")
+    with pytest.raises(AssertionError, match="use --overwrite or another folder"):
+        run("compare_systems.py", CONFIGS / "cohorts" / "compare.toml", tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["systems.md"]
 
 
 def test_a_system_differs_from_its_copy_by_nothing(found):

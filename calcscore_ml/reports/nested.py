@@ -14,7 +14,7 @@ SHOWN = ("lesion.sensitivity", "lesion.ppv", "lesion.f1", "lesion_volume.f1")
 
 
 def write_nested(folder: Path | str, name: str, found: Nested) -> Path:
-    """Write ``NAME.md`` and ``NAME.toml``, the recipe that was chosen; return the page.
+    """Write ``NAME.md`` and ``NAME_chosen.toml``, the recipe that was chosen; return the page.
 
     Parameters
     ----------
@@ -43,6 +43,6 @@ def write_nested(folder: Path | str, name: str, found: Nested) -> Path:
         "is flattered, because it was chosen by them. The last row is of a choice that never saw them either.\n\n"
     )
     recipe = found.variants[found.chosen].recipe.model_dump(mode="json", exclude_none=True)
-    write_text(where / f"{name}.toml", tomli_w.dumps(recipe), overwrite=True)
+    write_text(where / f"{name}_chosen.toml", tomli_w.dumps(recipe), overwrite=True)
     text = page + "\n".join(lines).replace("nan [nan, nan]", "-") + "\n"
     return write_text(where / f"{name}.md", text, overwrite=True)
