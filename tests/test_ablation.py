@@ -157,6 +157,16 @@ def test_permuting_moves_whole_rows_of_the_group_alone():
     assert mixed.truth is TESTED.truth
 
 
+def test_values_may_come_from_lesions_that_are_not_asked_about():
+    """Donors give whole rows of the group, also those of lesions outside the table."""
+    part, _ = thinned(TESTED, 5, RNG(1))
+    mixed = permuted(part, ["max_hu", "min_hu"], RNG(2), TESTED.features).features[["max_hu", "min_hu"]].to_numpy()
+    own, all_rows = ({tuple(r) for r in t.features[["max_hu", "min_hu"]].to_numpy()} for t in (part, TESTED))
+    given = {tuple(r) for r in mixed}
+    assert given <= all_rows
+    assert given - own
+
+
 def test_a_page_lists_every_set(tmp_path):
     """A row per set, a row per group of features, a figure."""
     sets = pd.DataFrame([measured(s, RECIPE, LEARNED, TESTED) for s in list(feature_sets(families_of(RECIPE)))[:2]])

@@ -166,3 +166,10 @@ def test_an_evaluations_folder_holds_the_curves_that_there_are(tmp_path, truth, 
     assert files >= {"curves.json", "reliability.png", "referral.png", "agreement.png"} | more
     assert ("froc.png" in files) == bool(more)
     assert (json.loads((tmp_path / "curves.json").read_text())["froc"] is None) == (not more)
+
+
+def test_the_left_main_counts_as_lad_in_referral_when_asked():
+    """A left main called LAD is wrong, or right, as the evaluation counts."""
+    table = TABLE.assign(truth=np.where(TABLE["truth"] == 1, 4, TABLE["truth"]))
+    wrong = [curves(table, SCANS, left_main_as_lad=as_lad, n=5).referral["entropy"].left[0] for as_lad in (False, True)]
+    assert wrong[0] > wrong[1]

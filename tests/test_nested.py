@@ -84,6 +84,11 @@ def test_one_table_serves_all_variants():
     )
 
 
+def test_the_table_keeps_what_a_recipe_leaves_out():
+    """Whatever each variant learns from, the table has all features of its families."""
+    assert widest([v.recipe for v in variants(RECIPE, GRID, "here")]).features.only == ()
+
+
 def test_a_feature_has_one_meaning_in_a_table():
     """Variants that compute a feature in two ways cannot share a table, and are refused."""
     made = variants(RECIPE, {"features": {"shell_mm": [3.0, 5.0]}}, "here")
@@ -122,6 +127,36 @@ def test_the_best_of_many_random_ones_is_flattered_and_the_choice_is_not():
     best = found.left_out[found.chosen]["lesion.f1"].value
     assert best == max(e["lesion.f1"].value for e in found.left_out)
     assert np.nan_to_num(found.worth["lesion.f1"].value) < best
+
+
+def test_a_choice_without_a_fold_asks_models_that_never_saw_it(monkeypatch):
+    """Where one variant is right when two folds are away and the other when one is, each is asked where it belongs."""
+    truth = np.eye(8)[LEARNED.truth]
+    right = {("size", 2): True, ("size", 1): False, ("bright", 2): False, ("bright", 1): True}
+
+    def said(recipe, table, out, kept):
+        name = "bright" if "max_hu" in recipe.features.names() else "size"
+        away = 1 if out.mean() < 0.5 else 2
+        return np.where(out[:, None], truth if right[name, away] else np.eye(8)[np.zeros(len(truth), int)], 0.0)
+
+    monkeypatch.setattr(module, "_asked", said)
+    found = nested(variants(RECIPE, GRID, "the tests"), LEARNED, folds=3)
+    assert found.chosen == 1
+    assert set(found.chosen_without) == {0}
+    assert found.left_out[1]["lesion.f1"].value == 1
+    assert found.worth["lesion.f1"].value == 0
+
+
+def test_what_is_undefined_is_not_chosen():
+    """A variant that calls nothing coronary has no positive predictive value, and loses to one that has."""
+    found = nested(
+        variants(RECIPE, {"decision": {"coronary_threshold": [1.0, 0.5]}}, "here"),
+        LEARNED,
+        folds=3,
+        metric="lesion.ppv",
+    )
+    assert np.isnan(found.left_out[0]["lesion.ppv"].value)
+    assert found.chosen == 1
 
 
 def test_a_threshold_needs_no_model_of_its_own():
