@@ -179,7 +179,7 @@ def test_an_interrupted_choice_goes_on(tmp_path, monkeypatch, found):
     again = nested(made, LEARNED, folds=3, kept=tmp_path)
     assert again.worth.to_json() == first.worth.to_json() == found.worth.to_json()
     with pytest.raises(pytest.fail.Exception, match="trained again"):
-        nested(made, lesions(9), folds=3, kept=tmp_path)
+        nested(made, replace(LEARNED, features=LEARNED.features * 2), folds=3, kept=tmp_path)
 
 
 @pytest.mark.parametrize(
