@@ -78,12 +78,11 @@ def measured(chosen: FeatureSet, recipe: Recipe, learned: LesionTable, tested: L
     Returns
     -------
     dict
-        `recipe`, `set`, `features` (how many), `of` (see `origin`), and each of `METRICS` with ``.low`` and ``.high``.
+        `recipe`, `set`, `features` (how many), and each of `METRICS` with ``.low`` and ``.high``.
     """
     bundle = trained_with(chosen.features, recipe, learned)
     found = judged(decided(bundle, recipe, tested), recipe, tested)
     row: dict[str, object] = {"recipe": recipe.name, "set": chosen.name, "features": len(chosen.features)}
-    row["of"] = origin(recipe, learned, tested)
     for metric in METRICS:
         interval = found[metric]
         row |= {metric: interval.value, f"{metric}.low": interval.low, f"{metric}.high": interval.high}
@@ -149,13 +148,7 @@ def thinned(tested: LesionTable, thin: int, rng: np.random.Generator) -> tuple[L
 def _f1(bundle: Bundle, recipe: Recipe, part: LesionTable, stands_for: NDArray[np.intp]) -> float:
     """F1 of a table whose lesions each stand for several."""
     labels, lesions = decided(bundle, recipe, part), np.repeat(np.arange(len(stands_for)), stands_for)
-    whole = replace(
-        part,
-        features=part.features[["volume_mm3"]].iloc[lesions],
-        truth=part.truth[lesions],
-        scan_id=part.scan_id[lesions],
-        patient_id=part.patient_id[lesions],
-    )
+    whole = replace(part, features=part.features[["volume_mm3"]]).rows(lesions)
     return judged(labels[lesions], recipe, whole, resamples=2)["lesion.f1"].value
 
 

@@ -28,7 +28,7 @@ from calcscore_ml.models.folds import deal_folds
 from calcscore_ml.recipe import Recipe
 from calcscore_ml.recipe_grid import Variant
 from calcscore_ml.referral.decision import decide
-from calcscore_ml.training import LesionTable, as_learnt, train
+from calcscore_ml.training import LesionTable, train
 
 FOLDS = 5
 """Folds of patients; our choice."""
@@ -109,13 +109,21 @@ def nested(
     known = [r.name for r in judged(np.zeros_like(patients), recipes[0], table, resamples=2).results]
     if metric not in known:
         raise ResultError(f"a metric must be one of {', '.join(known)}, got {metric!r}")
-    positive = as_learnt(table, recipes[0]).truth > 0
+    positive = recipes[0].model.learnt(table.truth) > 0
     fold = deal_folds(positive.astype(np.intp), patients, folds, np.random.default_rng(seed))
     # Variants that only decide otherwise share their models.
     model = [next(i for i, r in enumerate(recipes) if _learns_as(r) == _learns_as(recipe)) for recipe in recipes]
     away = [*combinations(range(folds), 1), *combinations(range(folds), 2)]
     tasks = [(m, out) for out in away for m in sorted(set(model))]
-    work = (delayed(_asked)(recipes[m], table, np.isin(fold, out), kept) for m, out in tasks)
+    mark = table.fingerprint()
+
+    def file(recipe: Recipe, out: NDArray[np.bool_]) -> Path | None:
+        """Where what a model says is kept: by all that its answers depend on."""
+        text = f"{_learns_as(recipe)} {mark}"
+        return None if kept is None else kept / f"{hashlib.sha256(text.encode() + out.tobytes()).hexdigest()[:16]}.npy"
+
+    outs = {out: np.isin(fold, out) for out in away}
+    work = (delayed(_asked)(recipes[m], table, outs[out], file(recipes[m], outs[out])) for m, out in tasks)
     said = {}
     for task, probabilities in zip(tasks, Parallel(n_jobs=workers, return_as="generator")(work), strict=True):
         said[task] = probabilities
@@ -155,9 +163,8 @@ def _learns_as(recipe: Recipe) -> str:
     return recipe.model_dump_json(include={"features", "model"})
 
 
-def _asked(recipe: Recipe, table: LesionTable, out: NDArray[np.bool_], kept: Path | None) -> NDArray[np.float64]:
+def _asked(recipe: Recipe, table: LesionTable, out: NDArray[np.bool_], file: Path | None) -> NDArray[np.float64]:
     """Train on all rows but those left out and ask about these: (n, 8), zero where the model was trained on."""
-    file = None if kept is None else kept / f"{_key(recipe, table, out)}.npy"
     if file is not None and file.is_file():
         return np.asarray(np.load(file, allow_pickle=False))
     bundle = train(table.rows(~out), recipe, trained_on="a part of the patients")
@@ -167,8 +174,3 @@ def _asked(recipe: Recipe, table: LesionTable, out: NDArray[np.bool_], kept: Pat
         with write_beside(file, overwrite=True) as beside, beside.open("wb") as stream:
             np.save(stream, answers)
     return answers
-
-
-def _key(recipe: Recipe, table: LesionTable, out: NDArray[np.bool_]) -> str:
-    """What a model's answers depend on."""
-    return hashlib.sha256(f"{_learns_as(recipe)} {table.fingerprint()}".encode() + out.tobytes()).hexdigest()[:16]

@@ -62,11 +62,11 @@ class LesionTable:
         digest.update(np.ascontiguousarray(self.truth, dtype="<i8").data)
         return digest.hexdigest()
 
-    def rows(self, chosen: NDArray[np.bool_]) -> LesionTable:
-        """Return some of the lesions: those where `chosen`, (n,), is true."""
+    def rows(self, chosen: NDArray[np.bool_ | np.intp]) -> LesionTable:
+        """Return some of the lesions: those where `chosen`, (n,), is true, or those of these numbers."""
         return replace(
             self,
-            features=self.features[chosen].reset_index(drop=True),
+            features=self.features.iloc[np.arange(len(self.truth))[chosen]].reset_index(drop=True),
             truth=self.truth[chosen],
             scan_id=self.scan_id[chosen],
             patient_id=self.patient_id[chosen],

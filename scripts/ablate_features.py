@@ -37,7 +37,8 @@ def main() -> None:
         )
         table = options.output / f"{recipe.name}.csv"
         done = pd.read_csv(table) if table.exists() else pd.DataFrame({"set": [], "of": []})
-        if set(done["of"]) - {origin(recipe, learned, tested)}:
+        mark = origin(recipe, learned, tested)
+        if set(done["of"]) - {mark}:
             parser.error(f"{table} is of another recipe or cohort, and never replaced unasked; use another folder")
         groups = families_of(recipe)
         if options.by == "feature":
@@ -45,7 +46,7 @@ def main() -> None:
         asked = [s for s in feature_sets(groups) if s.name not in set(done["set"])]
         work = (delayed(measured)(s, recipe, learned, tested) for s in asked)
         for row in Parallel(n_jobs=options.workers, return_as="generator")(work):
-            done = pd.DataFrame([*done.to_dict("records"), row])
+            done = pd.DataFrame([*done.to_dict("records"), {"of": mark, **row}])
             write_ablation(options.output, recipe.name, done)
         lost = None
         if options.permuted:

@@ -52,7 +52,7 @@ def main() -> None:
     found = assess_systems(tested, bundles, workers=options.workers, by=SUBGROUPS)
     heading = f"{len(found)} systems, trained on {len(learned)} and tested on {len(tested)} digital scans"
     best = "calcscore" if "calcscore" in found else next(iter(found))
-    print(write_systems(options.output, found, best, systems["published"], heading).read_text())
+    print(write_systems(options.output, found, best, systems["published"], heading).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

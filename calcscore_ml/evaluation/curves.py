@@ -45,7 +45,7 @@ class Curves:
 
     def to_json(self) -> str:
         """Return thresholds, points and intervals as JSON; what is undefined is null."""
-        content: dict[str, Any] = {"froc": None, "reliability": None, "referral": {}}
+        content: dict[str, Any] = {"froc": None, "reliability": None}
         if self.froc is not None:
             content["froc"] = {
                 "thresholds": [or_none(t) for t in self.froc.thresholds.tolist()],
@@ -99,15 +99,20 @@ def curves(
         Resamples of the bootstrap over patients; at most `REFERRAL_RESAMPLES` for the curves of referral.
     """
     truth = lesions["truth"] if missed is None else pd.concat([lesions["truth"], missed["truth"]])
-    unclear = lesions[lesions[COLUMN] >= CLEAR_BELOW]
+    asked = unclear(lesions)
     doubts = lesions.assign(**{"1 - margin": 1 - lesions["margin"]})
     names = [c for c in ("entropy", "1 - margin", "disagreement") if len(doubts) and np.isfinite(doubts[c]).all()]
     few = min(n, REFERRAL_RESAMPLES)
     return Curves(
         froc=froc(lesions, scans, missed=missed, n=n) if truth.isin([int(a) for a in ARTERIES]).any() else None,
-        reliability=reliability(unclear, scans, n=n) if len(unclear) else None,
+        reliability=reliability(asked, scans, n=n) if len(asked) else None,
         referral={
             name: referral_curve(doubts, scans, uncertainty=name, left_main_as_lad=left_main_as_lad, n=few)
             for name in names
         },
     )
+
+
+def unclear(lesions: pd.DataFrame) -> pd.DataFrame:
+    """Return the lesions that are at least `CLEAR_BELOW` probably coronary."""
+    return lesions[lesions[COLUMN] >= CLEAR_BELOW]

@@ -10,6 +10,7 @@ import pandas as pd
 from calcscore_ml.evaluation.intervals import Interval
 from calcscore_ml.files import write_bytes, write_text
 from calcscore_ml.reports.figures import as_png, blank_figure, error_bars
+from calcscore_ml.reports.markdown import markdown_table
 
 MOST_GROUPS = 15
 """So many groups of features are listed, those that matter most first."""
@@ -31,19 +32,16 @@ def write_ablation(folder: Path | str, name: str, sets: pd.DataFrame, importance
     """
     where = Path(folder)
     metrics = [c for c in sets.columns if f"{c}.low" in sets.columns]
-    lines = ["| features | number | " + " | ".join(metrics) + " |", "|" + "---|" * (2 + len(metrics))]
+    rows = []
     for _, row in sets.iterrows():
         cells = [str(Interval(row[m], row[f"{m}.low"], row[f"{m}.high"])) for m in metrics]
-        lines.append(f"| {row['set']} | {int(row['features'])} | " + " | ".join(cells) + " |")
-    page = (
-        f"# {name}\n\n"
-        + "\n".join(lines).replace("nan [nan, nan]", "-")
-        + f"\n\n![F1 by set of features]({name}.png)\n"
-    )
+        rows.append([str(row["set"]), str(int(row["features"])), *cells])
+    table = markdown_table(["features", "number", *metrics], rows)
+    page = f"# {name}\n\n{table}\n\n![F1 by set of features]({name}.png)\n"
     if importance is not None:
-        page += "\n| features permuted together | F1 lost | SD |\n|---|---|---|\n"
-        for _, row in importance.head(MOST_GROUPS).iterrows():
-            page += f"| {row['group']} | {row['lost']:.3f} | {row['sd']:.3f} |\n"
+        groups = importance.head(MOST_GROUPS).iterrows()
+        lost = [[str(row["group"]), f"{row['lost']:.3f}", f"{row['sd']:.3f}"] for _, row in groups]
+        page += "\n" + markdown_table(["features permuted together", "F1 lost", "SD"], lost) + "\n"
         text = importance.to_csv(index=False, lineterminator="\n")
         write_text(where / f"{name}_permuted.csv", text, overwrite=True)
     write_bytes(where / f"{name}.png", ablation_figure(sets), overwrite=True)

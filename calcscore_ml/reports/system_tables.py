@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from calcscore_ml.assessment import Assessment
 from calcscore_ml.evaluation.comparison import ComparedMetric
-from calcscore_ml.evaluation.curves import CLEAR_BELOW
+from calcscore_ml.evaluation.curves import unclear
 from calcscore_ml.evaluation.reliability import reliability
+from calcscore_ml.reports.markdown import markdown_table
 
 COLUMNS = {
     "sensitivity": "lesion.sensitivity",
@@ -55,7 +56,7 @@ def systems_table(found: Mapping[str, Assessment], published: Mapping[str, str])
         cells = [str(intervals[metric]) if metric in intervals else "-" for metric in COLUMNS.values()]
         referred = f"{one.scans['referred'].mean():.2f}"
         rows.append([name, *cells, referred, published.get(name, "")])
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def differences_table(differences: Mapping[str, Mapping[str, ComparedMetric]], best: str) -> str:
@@ -69,7 +70,7 @@ def differences_table(differences: Mapping[str, Mapping[str, ComparedMetric]], b
             text = "-" if difference is None or np.isnan(difference.value) else str(difference)
             cells.append(f"**{text}**" if sure else text)
         rows.append([name, *cells])
-    return _table([f"{best} less", *COMPARED], rows)
+    return markdown_table([f"{best} less", *COMPARED], rows)
 
 
 def aortic_table(found: Mapping[str, Assessment]) -> str:
@@ -79,17 +80,17 @@ def aortic_table(found: Mapping[str, Assessment]) -> str:
         for name, one in found.items()
         if not np.isnan(one.automatic[AORTIC["PPV"]].value)
     ]
-    return _table(["system", *AORTIC], rows) if rows else ""
+    return markdown_table(["system", *AORTIC], rows) if rows else ""
 
 
 def calibration_table(found: Mapping[str, Assessment]) -> str:
-    """Return a Markdown table of how good probabilities are, of lesions at least `CLEAR_BELOW` probably coronary."""
+    """Return a Markdown table of how good probabilities are, of lesions that are not clear."""
     rows = []
     for name, one in found.items():
-        unclear = one.lesions[one.lesions["coronary"] >= CLEAR_BELOW]
-        told = reliability(unclear, one.scans)
-        rows.append([name, str(len(unclear)), str(told.calibration_error), str(told.brier)])
-    return _table(["system", "lesions", "calibration error", "Brier score"], rows)
+        asked = unclear(one.lesions)
+        told = reliability(asked, one.scans)
+        rows.append([name, str(len(asked)), str(told.calibration_error), str(told.brier)])
+    return markdown_table(["system", "lesions", "calibration error", "Brier score"], rows)
 
 
 def subgroups(found: Mapping[str, Assessment]) -> pd.DataFrame:
@@ -111,9 +112,4 @@ def subgroups_table(found: Mapping[str, Assessment]) -> str:
         parts = [part for _, part in one.automatic.subgroups]
         shown = [(p["lesion.f1"].value, p["lesion.false_positives_per_scan"].value) for p in parts]
         rows.append([name, *(f"{'-' if np.isnan(f1) else f'{f1:.2f}'} ({false:.1f})" for f1, false in shown)])
-    return _table(["system", *(f"{group}, {part.n_scans} scans" for group, part in first)], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines).replace("nan [nan, nan]", "-")
+    return markdown_table(["system", *(f"{group}, {part.n_scans} scans" for group, part in first)], rows)
