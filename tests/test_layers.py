@@ -18,6 +18,7 @@ LAYERS = (
     {"pipeline"},
     {"training", "assessment", "observers", "scan_row", "ablation", "nested"},
     {"reports"},
+    {"review"},
     {"cli"},
     {"__main__"},
 )
