@@ -47,3 +47,11 @@ class ModelError(CalcscoreError, ValueError):
 
 class ResultError(CalcscoreError, ValueError):
     """A stored result that cannot be read, or would be overwritten."""
+
+
+class ReviewError(CalcscoreError, ValueError):
+    """A decision that does not fit the reading it is made in, or a table of decisions that breaks a rule."""
+
+
+class StoreError(ReviewError, OSError):
+    """A store of decisions that cannot be opened, read or written."""
