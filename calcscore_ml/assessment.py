@@ -7,8 +7,9 @@ answers every referred lesion as the reference does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,8 +42,9 @@ class ScanAssessment:
     Parameters
     ----------
     lesions : pandas.DataFrame
-        A row per candidate: scan_id, truth, predicted, referred, volume_mm3, and how sure the model is of it: coronary,
-        entropy, margin, disagreement, see `calcscore_ml.referral.uncertainty.Uncertainty`.
+        A row per candidate: scan_id, truth, predicted, referred, volume_mm3, what it adds to the Agatston score if it
+        is coronary, how sure the model is of it (see `calcscore_ml.referral.uncertainty.Uncertainty`), the likeliest
+        artery, and what hangs on it (see `calcscore_ml.referral.stakes.Stakes`).
     missed : pandas.DataFrame
         Reference lesions no candidate covers: scan_id, truth, volume_mm3.
     scan : dict
@@ -73,6 +75,10 @@ class Assessment:
         Reference lesions no candidate covers.
     failed : tuple of (str, str)
         Scans that could not be read, and why.
+    model : dict of str to str
+        Identity of the model.
+    recipe : dict
+        The whole recipe.
     """
 
     automatic: Evaluation
@@ -81,6 +87,8 @@ class Assessment:
     lesions: pd.DataFrame
     missed: pd.DataFrame
     failed: tuple[tuple[str, str], ...] = ()
+    model: dict[str, str] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 def assess_cohort(
@@ -172,7 +180,7 @@ def assess_systems(
     if not done:
         raise ManifestError(f"there must be a readable scan to evaluate, got none of {len(rows)}")
     out = {}
-    for name, (_, recipe) in systems.items():
+    for name, (bundle, recipe) in systems.items():
         parts = [by_system[name] for by_system in done.values()]
         lesions = pd.concat([p.lesions for p in parts], ignore_index=True)
         missed = pd.concat([p.missed for p in parts], ignore_index=True)
@@ -189,7 +197,9 @@ def assess_systems(
             )
             for table, scans in ((lesions, [p.scan for p in parts]), (decided, [p.after_expert for p in parts]))
         )
-        out[name] = Assessment(automatic, after, pd.DataFrame([p.scan for p in parts]), lesions, missed, failed)
+        scans = pd.DataFrame([p.scan for p in parts])
+        plain = recipe.model_dump(mode="json")
+        out[name] = Assessment(automatic, after, scans, lesions, missed, failed, bundle.identity, plain)
     return out
 
 
@@ -225,6 +235,7 @@ def _assess(
     scored = score_scan(scan, bundle, recipe, scan_id=row.scan_id, described=described)
     candidates, result = scored.candidates, scored.result
     assert scored.uncertainty is not None  # scored by a model
+    assert scored.stakes is not None
     predicted, referred = np.zeros((2, len(candidates)), dtype=np.intp)
     for lesion in result.lesions:
         predicted[lesion.lesion - 1] = lesion.label
@@ -248,6 +259,11 @@ def _assess(
                 "referred": referred > 0,
                 "volume_mm3": candidates.volumes_mm3,
                 **asdict(scored.uncertainty),
+                "likeliest": scored.likeliest,
+                "agatston": scored.stakes.effect,
+                "doubt": scored.stakes.doubt,
+                "change": scored.stakes.change,
+                "category": scored.stakes.category,
             }
         ),
         missed=_missed(row.scan_id, candidates, reference.voxels, reference.lesion, reference.label),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,14 +21,18 @@ from calcscore_ml.candidates import Candidates, find_candidates
 from calcscore_ml.heart.atlas import read_atlases
 from calcscore_ml.heart.locate import Location, locate
 from calcscore_ml.heart.place import measure_place
-from calcscore_ml.models.bundle import Bundle, predict
+from calcscore_ml.models.bundle import Bundle, distances, predict
 from calcscore_ml.models.card import installed_versions
+from calcscore_ml.models.drivers import find_drivers
+from calcscore_ml.protocol import outside, protocol_of
 from calcscore_ml.quality import Remark, blood_hu, remarks
 from calcscore_ml.recipe import Recipe
 from calcscore_ml.referral.decision import arteries_by_map, decide, most_probable_artery
-from calcscore_ml.referral.policy import refer
+from calcscore_ml.referral.policy import Referral, ScanDoubts, refer
+from calcscore_ml.referral.promise import Promise
+from calcscore_ml.referral.stakes import Stakes, weigh
 from calcscore_ml.referral.uncertainty import Uncertainty, measure
-from calcscore_ml.result import LesionResult, LocationSummary, PendingRange, Provenance, ScanResult
+from calcscore_ml.result import Driver, LesionResult, LocationSummary, PendingRange, Provenance, ScanResult
 from calcscore_ml.scan import Scan
 from calcscore_ml.scores import (
     Calcium,
@@ -92,6 +97,10 @@ class Scored:
         Where heart, aorta and arteries lie.
     uncertainty : Uncertainty or None
         How sure the ensemble is of each candidate; None where an observer labelled.
+    stakes : Stakes or None
+        What hangs on each candidate; None where an observer labelled.
+    likeliest : (L,) array of int or None
+        The artery each candidate lies in if it lies in one; None where an observer labelled.
     """
 
     result: ScanResult
@@ -99,6 +108,8 @@ class Scored:
     candidates: Candidates
     location: Location
     uncertainty: Uncertainty | None = None
+    stakes: Stakes | None = None
+    likeliest: NDArray[np.intp] | None = None
 
 
 def describe_scan(scan: Scan, recipe: Recipe) -> Described:
@@ -174,22 +185,26 @@ def score_scan(
             maps = described.table[[f"{a.name.lower()}_probability" for a in ARTERIES]].to_numpy()
             as_lad = recipe.model.left_main_as == "LAD"
             probabilities = arteries_by_map(probabilities, maps, left_main_as_lad=as_lad)
-        uncertainty = measure(probabilities, members)
+        uncertainty = measure(probabilities, members, distances(bundle, described.table))
     labels = decide(probabilities, recipe.decision.coronary_threshold)
     accepted = most_probable_artery(probabilities)
 
     with _timed(seconds, "scores"):
         rule = recipe.rule_for(scan.acquisition.kvp)
         thickness = scan.acquisition.slice_thickness_mm
-        possible = (labels != Label.OTHER) | (uncertainty.coronary >= CLEAR_OTHER)
-        as_coronary = from_candidates(candidates, np.where(possible, accepted, Label.OTHER), thickness)
+        as_coronary = from_candidates(candidates, accepted, thickness)
         effect = _per_lesion(agatston(as_coronary, rule), len(candidates))
-        referred, reasons = refer(recipe.referral, probabilities, uncertainty, effect)
-        shown = possible | referred
+        scheme = find_scheme(recipe.scores.risk)
+        stakes = weigh(probabilities, labels, effect, scheme, seed=recipe.model.seed)
+        unseen = outside(protocol_of(scan), bundle.card.protocols)
+        doubts = ScanDoubts(described.location.trusted, described.location.spread_mm, unseen)
+        referral = refer(recipe.referral, uncertainty, stakes, doubts)
+        referred = referral.referred
+        shown = (labels != Label.OTHER) | (uncertainty.coronary >= CLEAR_OTHER) | referred
 
         def total(decided: NDArray[np.intp]) -> ScoreSummary:
             calcium = from_candidates(candidates, decided, thickness)
-            return summarise(calcium, rule, used, find_scheme(recipe.scores.risk))
+            return summarise(calcium, rule, used, scheme)
 
         used = calibration or find_calibration(scan.acquisition, recipe.scores.mass_factor_mg_per_ml_hu)
         score = total(labels)
@@ -198,14 +213,29 @@ def score_scan(
             highest=total(np.where(referred, accepted, labels)).total.agatston,
             pending=int(referred.sum()),
         )
+    with _timed(seconds, "drivers"):
+        asked = np.flatnonzero(referred)
+        drivers = dict(zip(asked.tolist(), find_drivers(bundle, described.table.iloc[asked]), strict=True))
     result = _result(scan, recipe, described, score, pending, scan_id, seconds, bundle.identity)
     listed = np.where(shown, np.where(labels != Label.OTHER, labels, accepted), Label.OTHER)
     lesions = tuple(
-        _lesion(candidates, int(i), labels[i], probabilities[i], uncertainty, bool(referred[i]), reasons[i], effect[i])
-        for i in np.flatnonzero(shown)
+        replace(
+            _lesion(candidates, i, labels[i], effect[i]),
+            **_judged(i, probabilities[i], uncertainty, stakes, referral),
+            drivers=tuple(Driver(name, _or_none(v), _or_none(t), e) for name, v, t, e in drivers.get(i, ())),
+        )
+        for i in np.flatnonzero(shown).tolist()
+    )
+    promise = recipe.referral.promise
+    result = replace(
+        result,
+        remarks=(*_told(unseen, promise, bundle), *result.remarks),
+        lesions=lesions,
+        whole_scan=referral.whole_scan,
+        promise="" if promise is None else promise.say(),
     )
     calcium = from_candidates(candidates, listed, thickness)
-    return Scored(replace(result, lesions=lesions), calcium, candidates, described.location, uncertainty)
+    return Scored(result, calcium, candidates, described.location, uncertainty, stakes, accepted)
 
 
 def score_labelled(
@@ -245,9 +275,7 @@ def score_labelled(
     described = Described(candidates, location, pd.DataFrame(index=candidates.ids), seconds)
     pending = PendingRange(score.total.agatston, score.total.agatston, 0)
     result = _result(scan, recipe, described, score, pending, scan_id, seconds, {"name": "none: labels by an observer"})
-    lesions = tuple(
-        _lesion(candidates, i, of_lesion[i], None, None, False, "", effect[i]) for i in range(len(candidates))
-    )
+    lesions = tuple(_lesion(candidates, i, of_lesion[i], effect[i]) for i in range(len(candidates)))
     return Scored(replace(result, lesions=lesions), calcium, candidates, location)
 
 
@@ -332,31 +360,59 @@ def _result(
     )
 
 
-def _lesion(
-    candidates: Candidates,
-    i: int,
-    label: int,
-    probabilities: NDArray[np.float64] | None,
-    uncertainty: Uncertainty | None,
-    referred: bool,
-    reason: str,
-    effect: float,
-) -> LesionResult:
+def _told(unseen: tuple[str, ...], promise: Promise | None, bundle: Bundle) -> tuple[Remark, ...]:
+    """Warn of a protocol that the model never saw, and of a promise made for another model."""
+    found = []
+    if unseen:
+        text = f"The model has not learnt from scans like this one ({'; '.join(unseen)}): look at its lesions."
+        found.append(Remark("protocol", "warning", text))
+    if promise is not None and promise.model_sha256 != bundle.identity["model_sha256"]:
+        text = "What the recipe's referral promises was calibrated for another model: it does not hold for this one."
+        found.append(Remark("promise", "warning", text))
+    return tuple(found)
+
+
+def _judged(
+    i: int, probabilities: NDArray[np.float64], uncertainty: Uncertainty, stakes: Stakes, referral: Referral
+) -> dict[str, Any]:
+    """What a model adds to a lesion."""
+    return {
+        "probabilities": {TITLES[t]: float(probabilities[t]) for t in Label},
+        "coronary_probability": float(uncertainty.coronary[i]),
+        "entropy": float(uncertainty.entropy[i]),
+        "margin": float(uncertainty.margin[i]),
+        "disagreement": float(uncertainty.disagreement[i]),
+        "ambiguity": _or_none(uncertainty.ambiguity[i]),
+        "distance": _or_none(uncertainty.distance[i]),
+        "referred": bool(referral.referred[i]),
+        "reason": referral.reasons[i],
+        "doubt": float(stakes.doubt[i]),
+        "change": float(stakes.change[i]),
+        "category": float(stakes.category[i]),
+        "urgency": float(referral.urgency[i]),
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _lesion(candidates: Candidates, i: int, label: int, effect: float) -> LesionResult:
+    """Say of a lesion what its voxels say, and that an observer is sure of it."""
     own = slice(candidates.offsets[i], candidates.offsets[i + 1])
     hu, centre = candidates.hu[own], candidates.voxels[own].mean(axis=0)
-    shares = {} if probabilities is None else {TITLES[t]: float(probabilities[t]) for t in Label}
     z, y, x = (float(v) for v in centre)
     world = candidates.geometry.to_world(centre)
     return LesionResult(
         lesion=i + 1,
         label=Label(int(label)),
-        probabilities=shares,
-        coronary_probability=1.0 if uncertainty is None else float(uncertainty.coronary[i]),
-        entropy=0.0 if uncertainty is None else float(uncertainty.entropy[i]),
-        margin=1.0 if uncertainty is None else float(uncertainty.margin[i]),
-        disagreement=0.0 if uncertainty is None else float(uncertainty.disagreement[i]),
-        referred=referred,
-        reason=reason,
+        probabilities={},
+        coronary_probability=1.0,
+        entropy=0.0,
+        margin=1.0,
+        disagreement=0.0,
+        referred=False,
+        reason="",
         volume_mm3=float(candidates.volumes_mm3[i]),
         mean_hu=float(hu.mean()),
         peak_hu=float(hu.max()),

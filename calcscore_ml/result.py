@@ -1,19 +1,22 @@
 """The result of scoring a scan: what was found, what was decided, what is pending, and where it came from.
 
 A result is a folder: ``result.json`` says everything; ``voxels.npz`` holds the lesions' voxels, so any score can be
-explained and computed again by another rule without the scan; ``lesions.csv`` is for spreadsheets; ``report.html``
-for people.
+explained and computed again by another rule without the scan; ``arteries.json`` holds where each artery is
+expected; ``lesions.csv`` is for spreadsheets; ``report.html`` for people.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from calcscore_ml.anatomy import Label
@@ -31,11 +34,33 @@ SCHEMA_VERSION = 1
 
 RESULT_FILE = "result.json"
 VOXELS_FILE = "voxels.npz"
+ARTERIES_FILE = "arteries.json"
 LESIONS_FILE = "lesions.csv"
 REPORT_FILE = "report.html"
 
 INTENDED_USE = "For research use only. Not a medical device; not for diagnosis or treatment."
 """Said by every report and result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A feature that drove what a model says of a lesion.
+
+    Parameters
+    ----------
+    feature : str
+        Its name in the catalogue.
+    value, typical : float or None
+        The lesion's, and the median of the lesions the model learnt from; None where it is not defined.
+    effect : float
+        What the probability of being coronary would lose if the lesion had the typical value: positive speaks for
+        calcified plaque, negative against it.
+    """
+
+    feature: str
+    value: float | None
+    typical: float | None
+    effect: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +91,14 @@ class LesionResult:
         Centroid (z, y, x) in voxels.
     position_mm : tuple of float
         Centroid in the world, (x, y, z) LPS [mm].
+    ambiguity, distance : float or None
+        More of its uncertainty; None where the model cannot say.
+    doubt, change, category : float
+        What hangs on its label; see `calcscore_ml.referral.stakes`.
+    urgency : float
+        What the recipe orders lesions by for the expert.
+    drivers : tuple of Driver
+        Features that drove its probability of being coronary, strongest first; of referred lesions.
     """
 
     lesion: int
@@ -83,6 +116,13 @@ class LesionResult:
     agatston: float
     index: tuple[float, float, float]
     position_mm: tuple[float, float, float]
+    ambiguity: float | None = None
+    distance: float | None = None
+    doubt: float = 0.0
+    change: float = 0.0
+    category: float = 0.0
+    urgency: float = 0.0
+    drivers: tuple[Driver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +237,10 @@ class ScanResult:
         Where it came from.
     location : LocationSummary
         How well heart, aorta and arteries were located.
+    whole_scan : tuple of str
+        Why all its lesions go to an expert; empty when they do not.
+    promise : str
+        What its referral promises, in words; empty when nothing.
     intended_use : str
         Research only.
     schema_version : int
@@ -216,6 +260,8 @@ class ScanResult:
     lesions: tuple[LesionResult, ...]
     provenance: Provenance
     location: LocationSummary = field(default_factory=LocationSummary)
+    whole_scan: tuple[str, ...] = ()
+    promise: str = ""
     intended_use: str = INTENDED_USE
     schema_version: int = SCHEMA_VERSION
 
@@ -234,7 +280,13 @@ def to_json(result: ScanResult) -> str:
 
 
 def write_result(
-    folder: Path | str, result: ScanResult, calcium: Calcium, report: str, *, overwrite: bool = False
+    folder: Path | str,
+    result: ScanResult,
+    calcium: Calcium,
+    report: str,
+    *,
+    arteries: Mapping[Label, NDArray[np.float64]] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a result folder; ``result.json`` comes last, so a folder that has it is complete.
 
@@ -248,6 +300,8 @@ def write_result(
         Voxels of every listed lesion, each under the label it would have if accepted.
     report : str
         HTML text.
+    arteries : mapping of Label to (n, 3) array, optional
+        Where each artery is expected, (z, y, x) in voxels.
     overwrite : bool
         Replace a result that is already there.
 
@@ -269,6 +323,8 @@ def write_result(
             lesion=calcium.lesion.astype(np.int32),
             label=calcium.label.astype(np.uint8),
         )
+    paths = {label.name: np.round(path, 2).tolist() for label, path in (arteries or {}).items()}
+    write_text(where / ARTERIES_FILE, json.dumps(paths), overwrite=True)
     write_text(where / LESIONS_FILE, _lesion_rows(result), overwrite=True)
     write_text(where / REPORT_FILE, report, overwrite=True)
     write_text(where / RESULT_FILE, to_json(result), overwrite=True)
@@ -304,13 +360,37 @@ def read_result(path: Path | str) -> tuple[ScanResult, Calcium]:
     return result, calcium
 
 
+def read_arteries(folder: Path | str) -> dict[Label, NDArray[np.float64]]:
+    """Read where each artery of a result is expected, (n, 3) of (z, y, x) in voxels; empty when it is not known.
+
+    Raises
+    ------
+    ResultError
+        When the file is not what `write_result` wrote.
+    """
+    file = Path(folder) / ARTERIES_FILE
+    if not file.is_file():
+        return {}
+    try:
+        paths = {Label[name]: np.array(path, dtype=float) for name, path in json.loads(file.read_bytes()).items()}
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ResultError(
+            f"expected arteries must be paths by the name of the artery, got {type(error).__name__} in {file}; "
+            "score again"
+        ) from error
+    strange = [label.name for label, path in paths.items() if path.ndim != 2 or path.shape[1] != 3]
+    if strange:
+        raise ResultError(f"an expected artery must be points (z, y, x), got others for {strange} in {file}")
+    return paths
+
+
 def counted(result: ScanResult, calcium: Calcium) -> Calcium:
     """Keep the calcium of the lesions whose most probable label is calcified plaque."""
     return calcium.in_lesions(np.array([n.lesion for n in result.lesions if n.label != Label.OTHER], dtype=np.intp))
 
 
 def _lesion_rows(result: ScanResult) -> str:
-    names = [f.name for f in fields(LesionResult)]
+    names = [f.name for f in fields(LesionResult) if f.name != "drivers"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     vectors = {"index": ("index_z", "index_y", "index_x"), "position_mm": ("x_mm", "y_mm", "z_mm")}

@@ -28,7 +28,9 @@ from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import ManifestRow, need_labels
 from calcscore_ml.models import fit_estimator, make_estimator
 from calcscore_ml.models.bundle import Bundle, make_bundle
+from calcscore_ml.models.reach import learn_reach
 from calcscore_ml.pipeline import describe_scan
+from calcscore_ml.protocol import protocol_of, ranges
 from calcscore_ml.recipe import Recipe
 from calcscore_ml.table import truth_labels
 
@@ -47,6 +49,8 @@ class LesionTable:
         Where each comes from.
     failed : tuple of (str, str)
         Scans that could not be read, and why.
+    protocols : tuple of dict
+        Of the scans, see `calcscore_ml.protocol.protocol_of`.
     """
 
     features: pd.DataFrame
@@ -54,6 +58,7 @@ class LesionTable:
     scan_id: NDArray[np.str_]
     patient_id: NDArray[np.str_]
     failed: tuple[tuple[str, str], ...] = ()
+    protocols: tuple[dict[str, float], ...] = ()
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of features and labels."""
@@ -121,6 +126,7 @@ def lesion_table(
         scan_id=np.repeat(np.array(order, dtype=np.str_), counts),
         patient_id=np.repeat(np.array([patient[s] for s in order], dtype=np.str_), counts),
         failed=failed,
+        protocols=tuple(parts[s][2] for s in order),
     )
 
 
@@ -179,6 +185,8 @@ def train(table: LesionTable, recipe: Recipe, *, trained_on: str, metrics: dict[
         trained_on=trained_on,
         metrics=metrics or {},
         units={f.name: f.unit for f in registry(recipe.features.settings(THRESHOLD_HU)) if f.name in features},
+        reach=learn_reach(values, learnt.truth, recipe.model.seed),
+        protocols=ranges(table.protocols),
     )
 
 
@@ -187,23 +195,30 @@ def counts(table: LesionTable) -> dict[str, int]:
     return {label.title: int((table.truth == label).sum()) for label in Label}
 
 
-def _describe(row: ManifestRow, recipe: Recipe, cache: Path | None) -> tuple[pd.DataFrame, NDArray[np.intp]]:
-    """Features and truth of one scan, from the cache when it is there."""
+def _describe(
+    row: ManifestRow, recipe: Recipe, cache: Path | None
+) -> tuple[pd.DataFrame, NDArray[np.intp], dict[str, float]]:
+    """Features, truth and protocol of one scan, from the cache when it is there."""
     file = None if cache is None else cache / f"{row.scan_id}-{_key(row, recipe)}.npz"
     if file is not None and file.is_file():
         with np.load(file, allow_pickle=False) as kept:
-            return pd.DataFrame(kept["features"], columns=list(kept["names"])), kept["truth"].astype(np.intp)
+            protocol = json.loads(str(kept["protocol"])) if "protocol" in kept else protocol_of(read_scan(row.image))
+            return pd.DataFrame(kept["features"], columns=list(kept["names"])), kept["truth"].astype(np.intp), protocol
     scan = read_scan(row.image)
     described = describe_scan(scan, recipe)
     assert row.labels is not None  # checked by lesion_table
     truth = truth_labels(described.candidates, read_labels(row.labels, scan.geometry))
-    features = described.table.reset_index(drop=True)
+    features, protocol = described.table.reset_index(drop=True), protocol_of(scan)
     if file is not None:
         with write_beside(file, overwrite=True) as beside, beside.open("wb") as stream:
             np.savez_compressed(
-                stream, features=features.to_numpy(), names=np.array(features.columns, dtype=np.str_), truth=truth
+                stream,
+                features=features.to_numpy(),
+                names=np.array(features.columns, dtype=np.str_),
+                truth=truth,
+                protocol=np.array(json.dumps(protocol)),
             )
-    return features, truth
+    return features, truth, protocol
 
 
 def _key(row: ManifestRow, recipe: Recipe) -> str:

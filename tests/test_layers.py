@@ -8,13 +8,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"calcscore_features"},
-    {"errors", "files", "anatomy", "geometry", "scan", "components", "manifest", "csv_lines", "configs", "batch"},
+    {"errors", "files", "anatomy", "geometry", "scan", "protocol", "components", "manifest", "csv_lines", "configs", "batch"},
     {"io", "quality"},
     {"heart", "candidates"},
     {"table", "models", "importers"},
-    {"referral"},
     {"scores"},
-    {"recipe", "recipe_grid", "result", "phantom", "evaluation"},
+    {"referral"},
+    {"recipe", "recipe_grid", "result", "sources", "phantom", "evaluation"},
     {"pipeline"},
     {"training", "assessment", "observers", "scan_row", "ablation", "nested"},
     {"reports"},

@@ -122,12 +122,14 @@ def score(
 
 
 def _score_one(task: Task, options: Options) -> dict[str, Any]:
+    from calcscore_ml.heart.locate import expected_paths
     from calcscore_ml.io import read_scan
     from calcscore_ml.io.labels import read_labels
     from calcscore_ml.pipeline import score_labelled, score_scan
     from calcscore_ml.reports.html import scan_report
     from calcscore_ml.result import REPORT_FILE, write_result
     from calcscore_ml.scores import find_calibration, rod_calibration
+    from calcscore_ml.sources import Source, add_source
 
     bundle, recipe = _model_and_recipe(options)
     scan = read_scan(task.path, series=options.series)
@@ -144,7 +146,15 @@ def _score_one(task: Task, options: Options) -> dict[str, Any]:
         scored = score_scan(scan, bundle, recipe, scan_id=scan_id, calibration=calibration)
     result = scored.result
     report = scan_report(result, scan, scored.candidates, scored.calcium, scored.location)
-    folder = write_result(options.output / scan_id, result, scored.calcium, report, overwrite=options.overwrite)
+    folder = write_result(
+        options.output / scan_id,
+        result,
+        scored.calcium,
+        report,
+        arteries=expected_paths(scored.location, scan.geometry.spacing),
+        overwrite=options.overwrite,
+    )
+    add_source(options.output, scan_id, Source(task.path, options.series))
     return {
         "scan_id": scan_id,
         "path": str(task.path),

@@ -92,6 +92,21 @@ class Location:
         return np.where(votes.max(axis=0) > rest, np.array(FUSED, dtype=np.uint8)[best], 0).astype(np.uint8)
 
 
+def expected_paths(location: Location, spacing: tuple[float, float, float]) -> dict[Label, NDArray[np.float64]]:
+    """Return where each artery is expected, (SHARES, 3) in voxels: the mean of trusted atlases, else none.
+
+    Parameters
+    ----------
+    location : Location
+        Of a scan.
+    spacing : tuple of float
+        The scan's (z, y, x) [mm].
+    """
+    if not location.trusted:
+        return {}
+    return {label: lines.mean(axis=0) / np.asarray(spacing) for label, lines in location.arteries.items()}
+
+
 def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) -> Location:
     """Find heart, aorta and coronary arteries.
 

@@ -1,7 +1,8 @@
 """A trained model as a folder: the estimator, its card, and golden rows that prove it still answers the same.
 
 ``model.skops`` is the estimator, ``card.json`` says what it is, ``golden.npz`` holds feature rows and the
-probabilities they had when the model was made. A folder is written whole or not at all.
+probabilities they had when the model was made, ``reach.npz`` what the lesions it learnt from were like (bundles made
+before there was one do without). A folder is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from calcscore_ml.models.card import (
     write_card,
 )
 from calcscore_ml.models.golden import GoldenRows, check_golden, choose_golden, golden_bytes, per_label, read_golden
+from calcscore_ml.models.reach import Reach, reach_bytes, read_reach
 from calcscore_ml.models.skops_file import dump_estimator, load_estimator
 
-MODEL_FILE, CARD_FILE, GOLDEN_FILE = "model.skops", "card.json", "golden.npz"
+MODEL_FILE, CARD_FILE, GOLDEN_FILE, REACH_FILE = "model.skops", "card.json", "golden.npz", "reach.npz"
 """Files of a bundle."""
 
 
@@ -49,6 +51,8 @@ class Bundle:
         What it says about itself.
     golden : GoldenRows
         Rows that prove it.
+    reach : Reach or None
+        What the lesions it learnt from were like.
     remarks : tuple of str
         What was noticed while loading.
     """
@@ -56,6 +60,7 @@ class Bundle:
     estimator: Pipeline
     card: ModelCard
     golden: GoldenRows
+    reach: Reach | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -82,6 +87,8 @@ def make_bundle(
     trained_on: str,
     metrics: Mapping[str, float],
     units: Mapping[str, str] | None = None,
+    reach: Reach | None = None,
+    protocols: Mapping[str, tuple[float, float]] | None = None,
 ) -> Bundle:
     """Put a fitted estimator and its card together.
 
@@ -103,6 +110,10 @@ def make_bundle(
         Measured on other patients.
     units : mapping of str to str, optional
         Unit of each feature.
+    reach : Reach, optional
+        What the training table's lesions were like, see `calcscore_ml.models.reach.learn_reach`.
+    protocols : mapping of str to (float, float), optional
+        What its scans were like, see `calcscore_ml.protocol.ranges`.
 
     Returns
     -------
@@ -136,10 +147,11 @@ def make_bundle(
         trained_on=trained_on,
         metrics={key: float(value) for key, value in metrics.items()},
         versions=installed_versions(),
-        files=_hashes(dump_estimator(estimator), golden_bytes(golden)),
+        files=_hashes(_contents(estimator, golden, reach)),
         units=dict(units or {}),
+        protocols=dict(protocols or {}),
     )
-    return Bundle(estimator, card, golden)
+    return Bundle(estimator, card, golden, reach)
 
 
 def predict(bundle: Bundle, table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -180,6 +192,21 @@ def predict(bundle: Bundle, table: pd.DataFrame) -> tuple[NDArray[np.float64], N
     return per_label(probabilities, classes), per_label(members, classes)
 
 
+def distances(bundle: Bundle, table: pd.DataFrame) -> NDArray[np.float64] | None:
+    """Return how far lesions lie from those a model learnt from, (n,); None when the model does not know.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    table : pandas.DataFrame
+        As `predict` takes it.
+    """
+    if bundle.reach is None:
+        return None
+    return bundle.reach.distance(table.loc[:, list(bundle.card.features)].to_numpy(dtype=np.float64))
+
+
 def save_bundle(folder: Path | str, bundle: Bundle, overwrite: bool = False) -> Path:
     """Write a bundle, whole or not at all.
 
@@ -205,8 +232,8 @@ def save_bundle(folder: Path | str, bundle: Bundle, overwrite: bool = False) -> 
         When it exists and `overwrite` is false, or the disk does not take it.
     """
     target = Path(folder)
-    model, golden = dump_estimator(bundle.estimator), golden_bytes(bundle.golden)
-    card = replace(bundle.card, files=_hashes(model, golden))
+    contents = _contents(bundle.estimator, bundle.golden, bundle.reach)
+    card = replace(bundle.card, files=_hashes(contents))
     old = None
     if overwrite and target.is_dir() and any(target.iterdir()):
         if not (target / CARD_FILE).is_file():
@@ -216,8 +243,8 @@ def save_bundle(folder: Path | str, bundle: Bundle, overwrite: bool = False) -> 
         target.rename(old)
     try:
         with write_folder_beside(target) as beside:
-            (beside / MODEL_FILE).write_bytes(model)
-            (beside / GOLDEN_FILE).write_bytes(golden)
+            for name, content in contents.items():
+                (beside / name).write_bytes(content)
             (beside / CARD_FILE).write_bytes(write_card(card))
     except BaseException:
         if old is not None and not target.exists():
@@ -249,20 +276,23 @@ def load_bundle(folder: Path | str) -> Bundle:
     """
     home = Path(folder)
     card = read_card(_read(home / CARD_FILE), str(home / CARD_FILE))
-    model, stored = _read(home / MODEL_FILE), _read(home / GOLDEN_FILE)
-    found = _hashes(model, stored)
-    for file, digest in found.items():
+    names = [MODEL_FILE, GOLDEN_FILE, *([REACH_FILE] if REACH_FILE in card.files else [])]
+    contents = {name: _read(home / name) for name in names}
+    for file, digest in _hashes(contents).items():
         if card.files.get(file) != digest:
             said = card.files.get(file, "none")
             raise ModelError(
                 f"a model's files must match the hashes on its card, got SHA-256 {digest[:12]} for {said[:12]} of "
                 f"{home / file}; the copy is broken or altered, fetch the bundle again"
             )
-    estimator = load_estimator(model, str(home / MODEL_FILE))
-    golden = read_golden(stored, str(home / GOLDEN_FILE))
+    estimator = load_estimator(contents[MODEL_FILE], str(home / MODEL_FILE))
+    golden = read_golden(contents[GOLDEN_FILE], str(home / GOLDEN_FILE))
+    reach = None
+    if REACH_FILE in contents:
+        reach = read_reach(contents[REACH_FILE], len(card.features), str(home / REACH_FILE))
     trained_with = ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     check_golden(estimator, golden, f"install {trained_with}, or train it again", str(home))
-    return Bundle(estimator, card, golden, version_remarks(card.versions))
+    return Bundle(estimator, card, golden, reach, version_remarks(card.versions))
 
 
 def _read(file: Path) -> bytes:
@@ -275,5 +305,11 @@ def _read(file: Path) -> bytes:
         ) from error
 
 
-def _hashes(model: bytes, golden: bytes) -> dict[str, str]:
-    return {MODEL_FILE: sha256(model).hexdigest(), GOLDEN_FILE: sha256(golden).hexdigest()}
+def _contents(estimator: Pipeline, golden: GoldenRows, reach: Reach | None) -> dict[str, bytes]:
+    """Every file of a bundle but its card, which names their hashes."""
+    contents = {MODEL_FILE: dump_estimator(estimator), GOLDEN_FILE: golden_bytes(golden)}
+    return contents if reach is None else {**contents, REACH_FILE: reach_bytes(reach)}
+
+
+def _hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256(content).hexdigest() for name, content in contents.items()}

@@ -52,9 +52,11 @@ class ModelCard:
     versions : dict of str to str
         Of the packages trained with.
     files : dict of str to str
-        SHA-256 of ``model.skops`` and ``golden.npz``.
+        SHA-256 of ``model.skops``, ``golden.npz`` and, where there is one, ``reach.npz``.
     units : dict of str to str
         Unit of each feature, where given.
+    protocols : dict of str to (float, float)
+        Range of the scans it learnt from, see `calcscore_ml.protocol`; empty when not recorded.
     intended_use : str
         What it is for and what not.
     schema_version : int
@@ -72,6 +74,7 @@ class ModelCard:
     versions: dict[str, str]
     files: dict[str, str]
     units: dict[str, str] = field(default_factory=dict)
+    protocols: dict[str, tuple[float, float]] = field(default_factory=dict)
     intended_use: str = INTENDED_USE
     schema_version: int = SCHEMA_VERSION
 

@@ -1,8 +1,14 @@
-"""The rule by which a recipe refers lesions to an expert."""
+"""The rule by which a recipe refers lesions to an expert.
+
+A lesion is referred when it is doubtful, when it matters, and when the expert's time allows. Each of the three is a
+handful of keys of the recipe, all of which may be combined. Whole scans go to the expert where the model is out of its
+depth, and a promise, where the recipe makes one, refers what it needs.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +16,51 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from calcscore_ml.errors import ModelError
+from calcscore_ml.referral.promise import SMALL_AGATSTON, Loss, Promise
+from calcscore_ml.referral.stakes import Stakes
 from calcscore_ml.referral.uncertainty import Uncertainty
 
 Share = Annotated[float, Field(ge=0, le=1)]
+AtLeast0 = Annotated[float, Field(ge=0)]
+Order = Literal["effect", "doubt", "change", "category"]
+"""What lesions are ordered by; the names of the arrays of `calcscore_ml.referral.stakes.Stakes`."""
+
+SECONDS_PER_LESION = 15.0
+"""Time of an expert for a lesion [s]; our guess, to be replaced by what was measured."""
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class WholeScan:
+    """When all lesions of a scan go to an expert; by default never.
+
+    Parameters
+    ----------
+    untrusted_location : bool
+        When heart and arteries could not be located.
+    max_spread_mm : float or None
+        When the atlases' arteries lie farther apart [mm].
+    new_protocol : bool
+        When the protocol lies outside the range of the scans the model learnt from.
+    max_category_wrong : float or None
+        When the risk category is wrong with a higher probability.
+    max_doubtful : int or None
+        When more lesions would be referred one by one.
+    """
+
+    untrusted_location: bool = False
+    max_spread_mm: AtLeast0 | None = None
+    new_protocol: bool = False
+    max_category_wrong: Share | None = None
+    max_doubtful: Annotated[int, Field(ge=0)] | None = None
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class ReferralPolicy:
     """When a lesion goes to an expert.
 
-    A lesion is doubtful when any rule that is set finds it so. Of the doubtful lesions that matter to the
-    score, those with the largest effect are referred. The defaults are ours.
+    A lesion is doubtful when any rule that is set finds it so. It matters when it reaches every minimum that is set. Of
+    the doubtful lesions that matter, those first by `order` are referred, as many as the budget allows. The defaults
+    are ours.
 
     Parameters
     ----------
@@ -30,15 +70,31 @@ class ReferralPolicy:
         Doubtful when the entropy is above this.
     min_margin : float or None
         Doubtful when the two most probable labels are closer than this.
-    max_disagreement : float or None
-        Doubtful when the members' disagreement is above this.
+    max_disagreement, max_ambiguity : float or None
+        Doubtful when the members' disagreement, or the ambiguity that they share, is above this.
+    max_distance : float or None
+        Doubtful when the lesion lies farther from those learnt from than this; 1 is as far as the farthest hundredth.
     min_coronary : float
-        The rules on entropy, margin and disagreement look only at lesions at least this probably coronary:
-        whether a calcification is of the aorta or of a valve is not worth an expert's time.
+        The rules on entropy, margin, disagreement, ambiguity and distance look only at lesions at least this probably
+        coronary: whether a calcification is of the aorta or of a valve is not worth an expert's time.
     min_effect_agatston : float
         Refer only lesions that would change the Agatston score, by at least this.
+    min_change_agatston : float
+        Refer only lesions whose expected change of the score is at least this.
+    min_category_change : float
+        Refer only lesions that change the risk category with at least this probability.
+    order : {'effect', 'doubt', 'change', 'category'}
+        By which of its stakes a lesion comes first; see `calcscore_ml.referral.stakes.Stakes`.
     max_lesions : int or None
         Refer at most so many lesions of a scan; None: all.
+    max_seconds : float or None
+        Refer at most as many lesions of a scan as take this time [s].
+    seconds_per_lesion : float
+        Time of an expert for one lesion [s].
+    whole_scan : WholeScan
+        When all lesions of a scan go to an expert, whatever the budget.
+    promise : Promise or None
+        What else is referred, whatever the budget, to keep a promised error.
     """
 
     coronary_low: Share = 0.1
@@ -46,9 +102,18 @@ class ReferralPolicy:
     max_entropy: Share | None = None
     min_margin: Share | None = None
     max_disagreement: Share | None = None
+    max_ambiguity: Share | None = None
+    max_distance: AtLeast0 | None = None
     min_coronary: Share = 0.05
-    min_effect_agatston: Annotated[float, Field(ge=0)] = 0.0
+    min_effect_agatston: AtLeast0 = 0.0
+    min_change_agatston: AtLeast0 = 0.0
+    min_category_change: Share = 0.0
+    order: Order = "effect"
     max_lesions: Annotated[int, Field(ge=0)] | None = 20
+    max_seconds: AtLeast0 | None = None
+    seconds_per_lesion: Annotated[float, Field(gt=0)] = SECONDS_PER_LESION
+    whole_scan: WholeScan = WholeScan()
+    promise: Promise | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -58,70 +123,128 @@ class ReferralPolicy:
             )
         return self
 
+    @property
+    def budget(self) -> int | None:
+        """Number of lesions of a scan that may be referred; None: all."""
+        limits = [] if self.max_lesions is None else [self.max_lesions]
+        if self.max_seconds is not None:
+            limits.append(int(self.max_seconds / self.seconds_per_lesion))
+        return min(limits, default=None)
 
-def refer(
-    policy: ReferralPolicy,
-    probabilities: NDArray[np.float64],
-    uncertainty: Uncertainty,
-    effect: NDArray[np.float64],
-) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+
+@plain_dataclass(frozen=True, slots=True, eq=False)
+class ScanDoubts:
+    """What makes a scan doubtful as a whole.
+
+    Parameters
+    ----------
+    trusted : bool
+        Whether heart and arteries were located.
+    spread_mm : float
+        How far the atlases' arteries lie apart [mm]; NaN when unknown.
+    protocol : tuple of str
+        What of its protocol lies outside the range learnt from, in words.
+    """
+
+    trusted: bool = True
+    spread_mm: float = float("nan")
+    protocol: tuple[str, ...] = ()
+
+
+@plain_dataclass(frozen=True, slots=True, eq=False)
+class Referral:
+    """What goes to an expert of the n lesions of a scan.
+
+    Parameters
+    ----------
+    referred : (n,) array of bool
+        Whether an expert should look.
+    reasons : tuple of str
+        Why each lesion is doubtful, and if it is not referred nevertheless, why not; empty for a sure lesion.
+    urgency : (n,) array of float
+        What the policy orders lesions by.
+    whole_scan : tuple of str
+        Why the whole scan is referred; empty when it is not.
+    """
+
+    referred: NDArray[np.bool_]
+    reasons: tuple[str, ...]
+    urgency: NDArray[np.float64]
+    whole_scan: tuple[str, ...] = ()
+
+
+def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan: ScanDoubts | None = None) -> Referral:
     """Choose the lesions that an expert should look at.
 
     Parameters
     ----------
     policy : ReferralPolicy
         The rule.
-    probabilities : (n, 8) array of float
-        Per `Label`.
     uncertainty : Uncertainty
+        Of n lesions of a scan.
+    stakes : Stakes
         Of the same lesions.
-    effect : (n,) array of float
-        Agatston score that depends on each lesion's label.
-
-    Returns
-    -------
-    referred : (n,) array of bool
-        Whether an expert should look.
-    reasons : tuple of str
-        Why each lesion is doubtful, and if it is not referred nevertheless, why not; empty for a sure lesion.
+    scan : ScanDoubts, optional
+        What makes the scan doubtful.
 
     Raises
     ------
     ModelError
-        When the arrays do not fit, or the policy asks for a disagreement that was not measured.
+        When the arrays do not fit, or the policy asks for a measure that the model does not give.
 
     Notes
     -----
-    Equal effects are ordered by lower margin; of lesions equal in both, the earlier one is referred.
+    Lesions of equal urgency are ordered by lower margin; of lesions equal in both, the earlier one is referred.
     """
-    n = len(probabilities)
-    if uncertainty.coronary.shape != (n,) or effect.shape != (n,):
-        raise ModelError(
-            f"probabilities, uncertainty and effect must be of the same lesions, got {n}, {len(uncertainty.coronary)} "
-            f"and {len(effect)}"
-        )
+    n = len(uncertainty.coronary)
+    if stakes.effect.shape != (n,):
+        raise ModelError(f"uncertainty and stakes must be of the same lesions, got {n} and {len(stakes.effect)}")
     causes = _causes(policy, uncertainty)
     doubtful = np.array([bool(c) for c in causes], dtype=bool)
-    matters = (effect >= policy.min_effect_agatston) & (effect > 0)
-    order = np.lexsort((np.arange(n), uncertainty.margin, -effect))
+    minima = (
+        ("effect {:.2g} on the Agatston score", stakes.effect, policy.min_effect_agatston),
+        ("expected change {:.2g} of the Agatston score", stakes.change, policy.min_change_agatston),
+        ("probability {:.2g} that the risk category changes", stakes.category, policy.min_category_change),
+    )
+    matters = (stakes.effect > 0) & np.all([values >= least for _, values, least in minima], axis=0)
+    urgency: NDArray[np.float64] = getattr(stakes, policy.order)
+    order = np.lexsort((np.arange(n), uncertainty.margin, -urgency))
     order = order[(doubtful & matters)[order]]
     referred = np.zeros(n, dtype=bool)
-    referred[order[: policy.max_lesions]] = True
+    referred[order[: policy.budget]] = True
     reasons = []
     for i, found in enumerate(causes):
         reason = "; ".join(found)
         if found and not matters[i]:
-            reason += f"; not referred: effect {effect[i]:.2g} on the Agatston score"
+            text, values = next((t, v) for t, v, least in minima if v[i] < least or v[i] <= 0)
+            reason += f"; not referred: {text.format(values[i])}"
         elif found and not referred[i]:
-            reason += f"; not referred: beyond the {policy.max_lesions} of most effect"
+            reason += f"; not referred: beyond the {policy.budget} first by {policy.order}"
         reasons.append(reason)
-    return referred, tuple(reasons)
+
+    if policy.promise is not None:
+        stake = stake_in(policy.promise.loss, stakes)
+        for i in map(int, np.flatnonzero(~referred & (stake >= policy.promise.threshold) & (stakes.effect > 0))):
+            referred[i], reasons[i] = True, f"promised {policy.promise.loss}: stake {stake[i]:.2g}"
+    whole = _whole_scan(policy.whole_scan, stakes, scan or ScanDoubts(), int((doubtful & matters).sum()))
+    if whole:
+        others = ~referred & (stakes.effect > 0) & (uncertainty.coronary >= policy.min_coronary)
+        for i in map(int, np.flatnonzero(others)):
+            referred[i], reasons[i] = True, "the whole scan is referred"
+    return Referral(referred, tuple(reasons), np.array(urgency), whole)
+
+
+def stake_in(loss: Loss, stakes: Stakes) -> NDArray[np.float64]:
+    """Return what each lesion of a scan contributes to an expected loss, (n,): what a promise orders lesions by."""
+    if loss == "lesions":
+        return stakes.doubt
+    if loss == "category":
+        return stakes.category
+    return stakes.change / max(stakes.expected, SMALL_AGATSTON)
 
 
 def _causes(policy: ReferralPolicy, uncertainty: Uncertainty) -> list[list[str]]:
     """Say for each lesion which rules find it doubtful."""
-    if policy.max_disagreement is not None and np.isnan(uncertainty.disagreement).any():
-        raise ModelError("max_disagreement needs a model with members, got none; leave it out of the recipe")
     causes: list[list[str]] = [[] for _ in uncertainty.coronary]
     coronary = uncertainty.coronary
     between = (coronary >= policy.coronary_low) & (coronary <= policy.coronary_high)
@@ -132,9 +255,32 @@ def _causes(policy: ReferralPolicy, uncertainty: Uncertainty) -> list[list[str]]
         ("entropy", uncertainty.entropy, policy.max_entropy, "above", 1),
         ("margin", uncertainty.margin, policy.min_margin, "below", -1),
         ("disagreement", uncertainty.disagreement, policy.max_disagreement, "above", 1),
+        ("ambiguity", uncertainty.ambiguity, policy.max_ambiguity, "above", 1),
+        ("distance", uncertainty.distance, policy.max_distance, "above", 1),
     )
     for name, values, limit, side, sign in rules:
-        if limit is not None:
-            for i in np.flatnonzero(asked & (sign * values > sign * limit)):
-                causes[i].append(f"{name} {values[i]:.2f} {side} {limit:g}")
+        if limit is None:
+            continue
+        if np.isnan(values).any():
+            need = "that knows what it learnt from" if name == "distance" else "with members"
+            raise ModelError(f"a limit on {name} needs a model {need}, got none; leave it out of the recipe")
+        for i in np.flatnonzero(asked & (sign * values > sign * limit)):
+            causes[i].append(f"{name} {values[i]:.2f} {side} {limit:g}")
     return causes
+
+
+def _whole_scan(rule: WholeScan, stakes: Stakes, scan: ScanDoubts, doubtful: int) -> tuple[str, ...]:
+    """Say why a scan is referred as a whole."""
+    found = []
+    if rule.untrusted_location and not scan.trusted:
+        found.append("heart and arteries could not be located")
+    if rule.max_spread_mm is not None and scan.spread_mm > rule.max_spread_mm:
+        found.append(f"the atlases' arteries lie {scan.spread_mm:.1f} mm apart, more than {rule.max_spread_mm:g}")
+    if rule.new_protocol:
+        found.extend(scan.protocol)
+    if rule.max_category_wrong is not None and stakes.category_wrong > rule.max_category_wrong:
+        wrong = stakes.category_wrong
+        found.append(f"the risk category is wrong with probability {wrong:.2f}, above {rule.max_category_wrong:g}")
+    if rule.max_doubtful is not None and doubtful > rule.max_doubtful:
+        found.append(f"{doubtful} lesions are doubtful, more than {rule.max_doubtful}")
+    return tuple(found)

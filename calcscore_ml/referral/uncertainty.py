@@ -1,8 +1,9 @@
 """How sure an ensemble is of each lesion.
 
-Entropy and margin say how undecided the ensemble is; disagreement says how far its members differ. A lesion
-that all members call "half LAD, half other" is ambiguous in its features; one on which they differ was rarely
-seen in training.
+Entropy and margin say how undecided the ensemble is. What its members say splits that in two: disagreement, how far
+they differ, is what more training data could resolve; ambiguity, how undecided each of them is, is what it could not. A
+lesion that all members call "half LAD, half other" is ambiguous in its features; one on which they differ was rarely
+seen in training. Distance says so without asking the ensemble: how far a lesion lies from all that it learnt from.
 """
 
 from __future__ import annotations
@@ -35,19 +36,37 @@ class Uncertainty:
     disagreement : array of float
         Jensen-Shannon divergence of the members over the same logarithm: 0 when they agree. NaN without
         members.
+    ambiguity : array of float
+        Mean entropy of the members: with the disagreement, it makes up the entropy of their mean. NaN without members.
+    distance : array of float
+        From the lesions the model learnt from; above 1 for one in a hundred of those, see
+        `calcscore_ml.models.reach.Reach`. NaN where the model does not tell.
     """
 
     coronary: NDArray[np.float64]
     entropy: NDArray[np.float64]
     margin: NDArray[np.float64]
     disagreement: NDArray[np.float64]
+    ambiguity: NDArray[np.float64]
+    distance: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        for values in (self.coronary, self.entropy, self.margin, self.disagreement):
+        for values in (
+            self.coronary,
+            self.entropy,
+            self.margin,
+            self.disagreement,
+            self.ambiguity,
+            self.distance,
+        ):
             values.flags.writeable = False
 
 
-def measure(probabilities: NDArray[np.float64], members: NDArray[np.float64] | None = None) -> Uncertainty:
+def measure(
+    probabilities: NDArray[np.float64],
+    members: NDArray[np.float64] | None = None,
+    distance: NDArray[np.float64] | None = None,
+) -> Uncertainty:
     """Measure how sure an ensemble is.
 
     Parameters
@@ -56,6 +75,8 @@ def measure(probabilities: NDArray[np.float64], members: NDArray[np.float64] | N
         Per `Label`.
     members : (n_members, n, 8) array of float, optional
         The same of each member of the ensemble.
+    distance : (n,) array of float, optional
+        From the lesions that were learnt from.
 
     Returns
     -------
@@ -65,7 +86,7 @@ def measure(probabilities: NDArray[np.float64], members: NDArray[np.float64] | N
     Raises
     ------
     ModelError
-        When the probabilities are not probabilities, or the members do not fit them.
+        When the probabilities are not probabilities, or members or distances do not fit them.
 
     References
     ----------
@@ -81,8 +102,11 @@ def measure(probabilities: NDArray[np.float64], members: NDArray[np.float64] | N
     """
     _check(probabilities, "probabilities")
     ordered = np.sort(probabilities, axis=1)
+    unknown = np.full(len(probabilities), np.nan)
+    if distance is not None and distance.shape != unknown.shape:
+        raise ModelError(f"distances must be of the same {len(unknown)} lesions, got shape {distance.shape}")
     if members is None:
-        disagreement = np.full(len(probabilities), np.nan)
+        disagreement = ambiguity = unknown
     else:
         if members.ndim != 3 or members.shape[1:] != probabilities.shape:
             raise ModelError(
@@ -90,12 +114,15 @@ def measure(probabilities: NDArray[np.float64], members: NDArray[np.float64] | N
                 f"as their ensemble, got {members.shape}"
             )
         _check(members.reshape(-1, members.shape[2]), "members")
-        disagreement = _entropy(members.mean(axis=0)) - _entropy(members).mean(axis=0)
+        ambiguity = _entropy(members).mean(axis=0)
+        disagreement = np.clip(_entropy(members.mean(axis=0)) - ambiguity, 0, None)
     return Uncertainty(
         coronary=np.clip(probabilities[:, np.array(ARTERIES, dtype=np.intp)].sum(axis=1), 0, 1),
         entropy=_entropy(probabilities),
         margin=ordered[:, -1] - ordered[:, -2],
-        disagreement=np.clip(disagreement, 0, None),
+        disagreement=disagreement,
+        ambiguity=ambiguity,
+        distance=unknown if distance is None else np.array(distance, dtype=float),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pandas as pd
 
 from calcscore_ml.assessment import Assessment
 from calcscore_ml.errors import ResultError
@@ -22,7 +25,7 @@ def write_assessment(folder: Path | str, assessment: Assessment, *, overwrite: b
     folder : path
         Where to.
     assessment : Assessment
-        What to write; scan ids are written, patient ids are not.
+        What to write; scan ids are written, patients are numbered.
     overwrite : bool
         Replace an evaluation that is already there.
 
@@ -47,8 +50,11 @@ def write_assessment(folder: Path | str, assessment: Assessment, *, overwrite: b
     for name, picture in _pictures(assessment, found).items():
         write_bytes(where / name, picture, overwrite=True)
     scans = assessment.scans.drop(columns="patient_id")
+    scans.insert(0, "patient", pd.factorize(assessment.scans["patient_id"])[0] + 1)
     write_text(where / "scans.csv", scans.to_csv(index=False, lineterminator="\n"), overwrite=True)
     write_text(where / "lesions.csv", assessment.lesions.to_csv(index=False, lineterminator="\n"), overwrite=True)
+    origin = {"model": assessment.model, "recipe": assessment.recipe}
+    write_text(where / "model.json", json.dumps(origin, indent=1, sort_keys=True) + "\n", overwrite=True)
     write_text(where / "curves.json", found.to_json(), overwrite=True)
     write_text(where / "evaluation.txt", evaluation.to_text(), overwrite=True)
     write_text(where / "after_expert.json", assessment.after_expert.to_json(), overwrite=True)

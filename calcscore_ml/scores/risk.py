@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calcscore_ml.errors import RecipeError
 
 
@@ -39,6 +42,15 @@ class RiskScheme:
         """
         whole = 0 if score == 0 else max(1, int(score + 0.5))
         return sum(whole > edge for edge in self.upper)
+
+    def categories(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the category of every score of an array, of the same shape.
+
+        >>> SCHEMES[0].categories(np.array([0, 0.4, 10.5, 400.5])).tolist()
+        [0, 1, 2, 4]
+        """
+        whole = np.where(scores == 0, 0, np.maximum(1, np.floor(scores + 0.5)))
+        return np.asarray(np.searchsorted(np.array(self.upper), whole, side="left"), dtype=np.intp)
 
     def title(self, score: float) -> str:
         """Return the name of the category of a score.
