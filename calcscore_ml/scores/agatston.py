@@ -86,16 +86,19 @@ def agatston(calcium: Calcium, rule: AgatstonRule) -> tuple[Contribution, ...]:
     if len(hu) == 0:
         return ()
 
-    # One row per component and slice; a component in space has several.
+    # One row per component, slice and lesion; a component in space has several, and so has one of lesions that touch.
+    lesion_of = calcium.lesion[counted]
     pair, first, row, pixels = np.unique(
-        np.stack([voxels[:, 0], component], axis=1),
+        np.stack([voxels[:, 0], component, lesion_of], axis=1),
         axis=0,
         return_index=True,
         return_inverse=True,
         return_counts=True,
     )
     row = row.reshape(-1)
-    peak = _maximum(hu, row, len(pair))
+    # The weight is the component's: where two lesions touch, both have it, and together they score as one.
+    cut = np.unique(pair[:, :2], axis=0, return_inverse=True)[1].reshape(-1)
+    peak = _maximum(hu, cut[row], len(pair))[cut]
     if rule.peak == "lesion":
         peak = _maximum(hu, component, int(component.max()) + 1)[pair[:, 1]]
     weight = np.searchsorted(rule.weight_edges_hu, peak, side="right")
@@ -104,7 +107,7 @@ def agatston(calcium: Calcium, rule: AgatstonRule) -> tuple[Contribution, ...]:
     if rule.rounding == "integer per lesion":
         score = _round_per_lesion(score, pair[:, 1])
     z_mm = calcium.geometry.to_world(np.stack([pair[:, 0], 0 * pair[:, 0], 0 * pair[:, 0]], axis=1))[:, 2]
-    lesion, label = calcium.lesion[counted][first], calcium.label[counted][first]
+    lesion, label = lesion_of[first], calcium.label[counted][first]
     return tuple(
         Contribution(
             int(pair[i, 0]),
