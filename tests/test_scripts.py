@@ -1,5 +1,8 @@
 """Every experiment in scripts/ runs, on small input, as its first lines say."""
 
+import contextlib
+import io
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +13,31 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(script, *arguments):
-    """Run a script from the repository's root; its output."""
+    """Run a script as ``__main__`` from the repository's root, in this process: its output.
+
+    An interpreter of its own says the same after seconds of imports; `run_afresh` is for what only that can tell.
+    """
+    path, told, complained, code = ROOT / "scripts" / script, io.StringIO(), io.StringIO(), None
+    with (
+        contextlib.redirect_stdout(told),
+        contextlib.redirect_stderr(complained),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.chdir(ROOT)
+        patch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        patch.syspath_prepend(path.parent)
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code
+    assert not code, f"{told.getvalue()}{complained.getvalue()}{code}"
+    return told.getvalue()
+
+
+def run_afresh(script, *arguments):
+    """Run a script from the repository's root as a user does, by an interpreter of its own."""
     command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_train_and_evaluate_compare_ensembles_on_one_cohort(cohort, tmp_path):
@@ -62,6 +85,7 @@ def test_the_place_of_a_lesion_is_ablated(cohort, tmp_path):
     recipe = tmp_path / "small.toml"
     recipe.write_text(
         'name = "small"\n[location]\natlases = ""\n[features]\nfamilies = ["size", "location", "atlas", "arteries"]\n'
+        '[model]\nestimator = "trees"\nparameters = { n_trees = 10 }\n'
     )
     told = run("ablate_location.py", cohort, "--test", cohort, "--recipes", recipe)
     assert told.count("| small |") == 5
@@ -72,7 +96,8 @@ def test_a_crop_is_a_scan_in_its_place(tmp_path):
     from calcscore_ml.io import read_scan
 
     source = ROOT / "data" / "qrm-thorax-phantom"
-    run("crop_scan.py", source, tmp_path / "crop", "2:8,10:60,20:90", "test")
+    done = run_afresh("crop_scan.py", source, tmp_path / "crop", "2:8,10:60,20:90", "test")
+    assert done.returncode == 0, done.stdout + done.stderr
     whole, crop = read_scan(source), read_scan(tmp_path / "crop")
     assert (crop.hu == whole.hu[2:8, 10:60, 20:90]).all()
     assert crop.geometry.matches(whole.geometry.crop((2, 10, 20), (8, 60, 90)))
@@ -99,12 +124,19 @@ def test_calcium_is_described_beside_the_published_figures():
     assert table["LAD"][-1] == "75 %"
 
 
-def test_a_call_without_arguments_says_how():
-    """A script called wrongly prints its first lines and fails."""
-    for script in ("train.py", "evaluate.py", "crop_scan.py", "score_rods.py", "describe_cohort.py", "digital_rods.py",
-                   "describe_calcium.py"):  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, ROOT / "scripts" / script], capture_output=True, text=True, check=False, cwd=ROOT
-        )
-        assert done.returncode != 0
-        assert "python scripts/" in done.stderr
+WITH_ARGUMENTS = ("train.py", "evaluate.py", "crop_scan.py", "score_rods.py", "describe_cohort.py", "digital_rods.py",
+                  "describe_calcium.py")  # fmt: skip
+
+
+@pytest.mark.parametrize("script", WITH_ARGUMENTS)
+def test_a_call_without_arguments_says_how(script):
+    """A script called wrongly ends with its first lines as its error."""
+    with pytest.raises(AssertionError, match="python scripts/"):
+        run(script)
+
+
+def test_a_wrong_call_fails_on_the_command_line():
+    """An interpreter of its own returns an exit code that is not 0, and says how on standard error."""
+    done = run_afresh("train.py")
+    assert done.returncode != 0
+    assert "python scripts/" in done.stderr

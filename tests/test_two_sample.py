@@ -3,6 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation import two_sample
@@ -160,3 +163,13 @@ def test_a_patient_belongs_to_one_set():
     rows = make()
     with pytest.raises(ResultError, match="one set"):
         Rows(rows.features, rows.real, np.full(len(rows.real), "p"), rows.matched, rows.height)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 200), st.sampled_from([None, 0, 1]))
+def test_an_auc_is_that_of_scikit_learn_to_the_last_bit(seed, count, digits):
+    """For any scores of both kinds, with or without ties."""
+    rng = np.random.default_rng(seed)
+    real, score = rng.random(count) < rng.uniform(0.05, 0.95), rng.standard_normal(count)
+    real[0], real[-1] = True, False
+    score = score if digits is None else score.round(digits)
+    assert two_sample._auc(real, score) == roc_auc_score(real, score)

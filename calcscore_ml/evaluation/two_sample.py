@@ -20,8 +20,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.metrics import roc_auc_score
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.intervals import Interval, interval
@@ -256,8 +256,23 @@ def pair_auc(score: NDArray[np.float64], real: NDArray[np.bool_], patient: NDArr
     for i, one in enumerate(kinds[0]):
         for j, other in enumerate(kinds[1]):
             both = (patient == one) | (patient == other)
-            out[i, j] = roc_auc_score(real[both], score[both])
+            out[i, j] = _auc(real[both], score[both])
     return out
+
+
+def _auc(real: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
+    """Area under the ROC curve: to the last bit scikit-learn's `roc_auc_score` of finite scores of both kinds.
+
+    Tens of thousands of curves of a hundred rows are asked for; its checks of each take far longer than the curve.
+    """
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    hits = np.cumsum(real[order])[last].astype(np.float64)
+    alarms = 1 + last - hits
+    corner = np.ones(len(last), dtype=np.bool_)
+    corner[1:-1] = (np.diff(hits, 2) != 0) | (np.diff(alarms, 2) != 0)
+    heights, widths = (np.concatenate([[0.0], counts[corner]]) / counts[-1] for counts in (hits, alarms))
+    return float(trapezoid(heights, widths))
 
 
 def thin(rows: Rows, cap: int, seed: int) -> Rows:
