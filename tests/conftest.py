@@ -4,6 +4,8 @@ import fcntl
 
 import pytest
 from hypothesis import HealthCheck, settings
+from services import postgresql  # noqa: F401 (a fixture)
+from shared_scans import located_chest, located_digital, once  # noqa: F401 (fixtures)
 
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.models.bundle import save_bundle

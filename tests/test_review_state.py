@@ -1,10 +1,12 @@
 """Laws of what stands after decisions."""
 
+import tempfile
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_readings import after, free_block, made_event, made_result, snapshot, store
 
@@ -14,7 +16,7 @@ from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.pipeline import score_labelled, score_scan
-from calcscore_ml.result import read_result, write_result
+from calcscore_ml.result import PendingRange, read_result, write_result
 from calcscore_ml.review.events import AddLesion, ExcludeVoxels, LabelLesion, Note, SplitLesion, Undo
 from calcscore_ml.review.queue import order_lesions
 from calcscore_ml.review.reviewed import to_result
@@ -26,6 +28,7 @@ ROUNDED = {"ai-cac"}
 
 KINDS = ("label", "split", "exclude", "add", "note", "undo")
 rules = st.sampled_from([r.name for r in RULES])
+few = settings(max_examples=25)
 steps = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.integers(0, 50)), max_size=8)
 
 
@@ -37,16 +40,21 @@ def fits(reading, event):
     return True
 
 
-@st.composite
-def readings(draw, names=rules, kinds=steps):
-    """A reading with a random history."""
-    result, calcium = made_result(draw(st.integers(0, 9)), draw(names))
-    reading = start(result, calcium)
-    for kind, a, b in draw(kinds):
+def history(made, kinds):
+    """The reading of a result after as many of some decisions as fit."""
+    reading = start(*made)
+    for kind, a, b in kinds:
         event = made_event(reading, kind, a, b)
         if event is not None and fits(reading, event):
             reading = after(reading, event, observer="ab"[b % 2])
     return reading
+
+
+readings = st.builds(history, st.builds(made_result, st.integers(0, 9), rules), steps)
+exact = rules.filter(lambda name: name not in ROUNDED)
+unrounded = st.builds(history, st.builds(made_result, st.integers(0, 9), exact), steps)
+    history, st.builds(made_result, st.integers(0, 9), rules.filter(lambda r: r not in ROUNDED)), steps
+)
 
 
 def painted(reading):
@@ -95,7 +103,8 @@ def test_a_fresh_made_up_reading_has_the_score_of_its_result(seed, rule):
     assert reading.range == result.range
 
 
-@given(readings())
+@given(readings)
+@few
 def test_replay_is_deterministic(reading):
     """All events at once, one after the other, or a second time: the same stands, to the last bit."""
     again = replay(reading.result, reading.calcium, reading.events)
@@ -107,7 +116,8 @@ def test_replay_is_deterministic(reading):
     assert again.version == len(reading.events)
 
 
-@given(readings(), st.sampled_from(KINDS[:5]), st.integers(0, 50), st.integers(0, 50))
+@given(readings, st.sampled_from(KINDS[:5]), st.integers(0, 50), st.integers(0, 50))
+@few
 def test_undo_restores_and_undoing_it_brings_back(reading, kind, a, b):
     """What an undo leaves is exactly what stood before the event, and undoing the undo is as if nothing was undone."""
     event = made_event(reading, kind, a, b)
@@ -120,7 +130,8 @@ def test_undo_restores_and_undoing_it_brings_back(reading, kind, a, b):
     assert snapshot(after(redone, Undo(event=redone.events[-1].id))) == snapshot(reading)
 
 
-@given(readings())
+@given(readings)
+@few
 def test_undone_events_have_no_effect(reading):
     """What stands is what the events that are not undone make of the result; only names of added lesions count all."""
     undone = undone_events(reading.events)
@@ -132,7 +143,8 @@ def test_undone_events_have_no_effect(reading):
     assert snapshot(fresh) == snapshot(reading)
 
 
-@given(readings(), st.integers(0, 50), st.integers(0, 50))
+@given(readings, st.integers(0, 50), st.integers(0, 50))
+@few
 def test_what_if_says_what_will_stand(reading, a, b):
     """A decision that is only asked about gives what it gives when it is made, and changes nothing."""
     before = snapshot(reading)
@@ -143,7 +155,7 @@ def test_what_if_says_what_will_stand(reading, a, b):
     assert snapshot(reading) == before
 
 
-@given(readings(), st.integers(0, 50), st.integers(0, 50))
+@given(readings, st.integers(0, 50), st.integers(0, 50))
 def test_splitting_loses_nothing(reading, a, b):
     """Parts have every voxel once and all that was known of the whole; together they score what the whole did."""
     event = made_event(reading, "split", a, b)
@@ -171,7 +183,7 @@ def test_splitting_loses_nothing(reading, a, b):
     assert split.range.highest == pytest.approx(reading.range.highest)
 
 
-@given(readings(rules.filter(lambda name: name not in ROUNDED)), st.integers(0, 50), st.integers(0, 50))
+@given(unrounded, st.integers(0, 50), st.integers(0, 50))
 def test_excluding_never_raises_the_score(reading, a, b):
     """Fewer voxels never score more, in total, per site, or in the range (rules that round lesions apart)."""
     event = made_event(reading, "exclude", a, b)
@@ -188,7 +200,7 @@ def test_excluding_never_raises_the_score(reading, a, b):
     assert len(lesion.excluded) == (~reading.lesion(event.lesion).kept).sum() + len(event.positions)
 
 
-@given(readings())
+@given(readings)
 def test_the_score_is_that_of_the_voxels(reading):
     """After any decisions, the score is what the voxels score when they are put together from scratch."""
     slow = summarise(painted(reading), reading.score.rule, reading.score.calibration, reading.score.scheme)
@@ -216,7 +228,8 @@ def test_the_order_of_decisions_on_different_lesions_does_not_matter(seed, rule,
     assert snapshot(after(fresh, *shuffled)) == snapshot(after(fresh, *decisions))
 
 
-@given(readings())
+@given(readings)
+@few
 def test_the_range_contains_the_score(reading):
     """Lowest <= score <= highest by every rule, and all are one when nothing is pending."""
     span = reading.range
@@ -229,7 +242,8 @@ def test_the_range_contains_the_score(reading):
     assert reading.range.pending == 0
 
 
-@given(readings(rules.filter(lambda name: name not in ROUNDED)))
+@given(unrounded)
+@few
 def test_the_range_is_that_of_every_outcome(reading):
     """Lowest and highest are the extremes over every way to reject and accept what is pending."""
     pending = [n for n in reading.lesions if n.pending]
@@ -242,7 +256,8 @@ def test_the_range_is_that_of_every_outcome(reading):
     assert reading.range.highest == pytest.approx(max(outcomes))
 
 
-@given(readings())
+@given(readings)
+@few
 def test_a_pending_lesion_is_referred_and_undecided(reading):
     """A decision is a label: notes, splits and exclusions leave a lesion pending; whoever labelled last is named."""
     for lesion in reading.lesions:
@@ -276,11 +291,10 @@ def test_an_added_lesion_scores_as_its_voxels_do(seed, rule, a, b):
     assert added.number not in {n.number for n in fresh.lesions}
 
 
-@given(readings())
+@given(readings)
+@few
 def test_a_reviewed_result_scores_the_same(reading):
     """As a result, written and read again: score and range to the last bit, decided lesions no longer referred."""
-    import tempfile
-
     result, calcium = to_result(reading)
     with tempfile.TemporaryDirectory() as folder:
         again = start(*read_result(write_result(folder, result, calcium, "", overwrite=True)))
@@ -364,10 +378,6 @@ def test_notes_stand_until_the_next():
 def test_a_scan_without_lesions_can_be_read():
     """Nothing listed, nothing pending, no score: a lesion can still be added."""
     result, calcium = made_result(0)
-    from dataclasses import replace
-
-    from calcscore_ml.result import PendingRange
-
     empty = calcium.in_lesions(np.array([], dtype=np.intp))
     score = summarise(empty, result.score.rule, result.score.calibration)
     result = replace(result, lesions=(), candidates=0, score=score, range=PendingRange(0, 0, 0))
@@ -378,10 +388,11 @@ def test_a_scan_without_lesions_can_be_read():
     assert to_result(grown)[0].score == grown.score
 
 
-@given(st.lists(readings(), max_size=4), st.randoms())
-def test_the_queue_has_every_lesion_once_pending_and_urgent_first(found, random):
+@given(st.lists(st.tuples(st.integers(0, 9), steps), max_size=4), st.randoms())
+@few
+def test_the_queue_has_every_lesion_once_pending_and_urgent_first(histories, random):
     """Pending first, by urgency, then effect; the order of scans as they come does not matter."""
-    named = [after(start(*made_result(i, scan_id=f"scan-{i}"))) for i in range(len(found))] or found
+    named = [history(made_result(seed, scan_id=f"scan-{i}"), kinds) for i, (seed, kinds) in enumerate(histories)]
     queue = order_lesions(named)
     ranks = [(not i.pending, -i.lesion.urgency, -i.lesion.effect) for i in queue]
     assert ranks == sorted(ranks)
