@@ -19,8 +19,6 @@ from calcscore_ml.heart.locate import Location, locate
 from calcscore_ml.heart.registration import Affine, RegistrationSettings, register
 from calcscore_ml.heart.roi import HeartBox
 from calcscore_ml.heart.surfaces import Surface
-from calcscore_ml.io import read_scan
-from calcscore_ml.phantom import generate
 from calcscore_ml.phantom.digital import organ_truth
 from calcscore_ml.scan import OUTSIDE_HU, Scan
 
@@ -33,13 +31,13 @@ def atlases():
 
 
 @pytest.fixture(scope="module")
-def chest():
-    return read_scan("data/lung-pet-ct-dx-a0001-heart")
+def chest(located_chest):
+    return located_chest[0]
 
 
 @pytest.fixture(scope="module")
-def located(chest, atlases):
-    return locate(chest, atlases)
+def located(located_chest):
+    return located_chest[1]
 
 
 def test_a_copy_of_a_ramp_is_the_ramp():
@@ -193,11 +191,10 @@ def test_the_number_of_threads_changes_nothing(chest, atlases, located):
     assert alone.box == located.box
 
 
-def test_a_digital_heart_is_where_it_is_known_to_be(atlases):
+def test_a_digital_heart_is_where_it_is_known_to_be(located_digital):
     """In a gated digital scan the box, the heart and every artery are near the truth."""
-    digital = generate(4711, "gated-3mm")
+    digital, found = located_digital
     truth = organ_truth(4711, digital.protocol)
-    found = locate(digital.scan, atlases)
     assert found.trusted
     spacing = np.asarray(digital.scan.geometry.spacing)
     at = np.clip(np.rint(found.grid.points() / spacing).astype(int), 0, np.array(digital.scan.hu.shape) - 1)

@@ -13,8 +13,6 @@ from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart.atlas import read_atlases
 from calcscore_ml.heart.locate import locate
 from calcscore_ml.heart.place import measure_place
-from calcscore_ml.io import read_scan
-from calcscore_ml.phantom import generate
 from calcscore_ml.scan import OUTSIDE_HU, Scan
 
 FAMILIES = ("location", "atlas", "arteries")
@@ -78,9 +76,8 @@ CHANGES = {
 }
 
 
-def known(scan):
+def known(scan, location):
     """A scan, its location, points in its heart box, and their features."""
-    location = locate(scan, read_atlases())
     low, high = location.box.as_array()
     extent = (np.array(scan.hu.shape) - 1) * scan.geometry.spacing
     points = np.random.default_rng(0).uniform(np.maximum(low, 0), np.minimum(high, extent), (COUNT, 3))
@@ -89,13 +86,14 @@ def known(scan):
 
 
 @pytest.fixture(scope="module")
-def chest():
-    return known(read_scan("data/lung-pet-ct-dx-a0001-heart"))
+def chest(located_chest):
+    return known(*located_chest)
 
 
 @pytest.fixture(scope="module")
-def heart():
-    return known(generate(4711, "gated-3mm").scan)
+def heart(located_digital):
+    digital, location = located_digital
+    return known(digital.scan, location)
 
 
 def hold(known, change):
