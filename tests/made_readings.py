@@ -1,21 +1,23 @@
 """Results of made-up scans, and decisions on them."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from calcscore_ml.anatomy import ARTERIES, TITLES, Label
 from calcscore_ml.candidates import find_candidates
+from calcscore_ml.errors import ReviewError
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.referral.decision import decide, most_probable_artery
 from calcscore_ml.result import Driver, LesionResult, PendingRange, Provenance, ScanResult
 from calcscore_ml.review.events import AddLesion, ExcludeVoxels, LabelLesion, Note, SplitLesion, Undo
-from calcscore_ml.review.state import StoredEvent, about, advance
+from calcscore_ml.review.state import StoredEvent, about, advance, start, what_if
 from calcscore_ml.scan import Acquisition, Scan
-from calcscore_ml.scores import MassCalibration, agatston, find_rule, find_scheme, from_candidates, summarise
+from calcscore_ml.scores import RULES, MassCalibration, agatston, find_rule, find_scheme, from_candidates, summarise
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 """When made-up observers begin."""
@@ -167,6 +169,60 @@ def snapshot(reading):
     return lesions, reading.score, reading.range, reading.note
 
 
-def renamed(result, scan_id):
-    """The same result of a scan with another name."""
-    return replace(result, scan_id=scan_id)
+def fits(reading, event):
+    """Whether an event can be decided in a reading."""
+    try:
+        what_if(reading, event)
+    except ReviewError:
+        return False
+    return True
+
+
+def history(made, kinds):
+    """The reading of a result after as many of some decisions as fit."""
+    reading = start(*made)
+    for kind, a, b in kinds:
+        event = made_event(reading, kind, a, b)
+        if event is not None and fits(reading, event):
+            reading = after(reading, event, observer="ab"[b % 2])
+    return reading
+
+
+KINDS = ("label", "split", "exclude", "add", "note", "undo")
+ROUNDED = {"ai-cac"}
+"""Rules that round each lesion to a whole number: less calcium may round to more."""
+
+rules = st.sampled_from([r.name for r in RULES])
+exact = rules.filter(lambda name: name not in ROUNDED)
+steps = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.integers(0, 50)), max_size=8)
+readings = st.builds(history, st.builds(made_result, st.integers(0, 9), rules), steps)
+unrounded = st.builds(history, st.builds(made_result, st.integers(0, 9), exact), steps)
+
+keys = st.from_regex(r"\+?[1-9][0-9]{0,3}(\.[1-9]){0,3}", fullmatch=True)
+positions = st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True).map(tuple)
+index = st.integers(0, 2**31 - 1)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t"), max_size=40)
+
+
+@st.composite
+def splits(draw):
+    numbers = draw(st.lists(st.integers(0, 999), min_size=2, max_size=10, unique=True))
+    cut = draw(st.integers(1, len(numbers) - 1))
+    return SplitLesion(lesion=draw(keys), parts=(tuple(numbers[:cut]), tuple(numbers[cut:])))
+
+
+@st.composite
+def additions(draw):
+    voxels = draw(st.lists(st.tuples(index, index, index), min_size=1, max_size=6, unique=True))
+    hu = draw(st.lists(st.integers(-(2**15), 2**15 - 1), min_size=len(voxels), max_size=len(voxels)))
+    return AddLesion(voxels=tuple(voxels), hu=tuple(hu), label=draw(st.integers(1, 7)))
+
+
+events = st.one_of(
+    st.builds(LabelLesion, lesion=keys, label=st.integers(0, 7)),
+    splits(),
+    st.builds(ExcludeVoxels, lesion=keys, positions=positions),
+    additions(),
+    st.builds(Note, lesion=st.none() | keys, text=texts),
+    st.builds(Undo, event=st.integers(1, 2**40)),
+)

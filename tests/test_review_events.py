@@ -5,48 +5,15 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_readings import events
 from pydantic import ValidationError
 
 from calcscore_ml.errors import ReviewError
 from calcscore_ml.review.events import (
     LONGEST_NOTE,
-    AddLesion,
-    ExcludeVoxels,
     LabelLesion,
-    Note,
-    SplitLesion,
-    Undo,
     event_json,
     parse_event,
-)
-
-keys = st.from_regex(r"\+?[1-9][0-9]{0,3}(\.[1-9]){0,3}", fullmatch=True)
-positions = st.lists(st.integers(0, 10**6), min_size=1, max_size=8, unique=True).map(tuple)
-index = st.integers(0, 2**31 - 1)
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t"), max_size=40)
-
-
-@st.composite
-def splits(draw):
-    numbers = draw(st.lists(st.integers(0, 999), min_size=2, max_size=10, unique=True))
-    cut = draw(st.integers(1, len(numbers) - 1))
-    return SplitLesion(lesion=draw(keys), parts=(tuple(numbers[:cut]), tuple(numbers[cut:])))
-
-
-@st.composite
-def additions(draw):
-    voxels = draw(st.lists(st.tuples(index, index, index), min_size=1, max_size=6, unique=True))
-    hu = draw(st.lists(st.integers(-(2**15), 2**15 - 1), min_size=len(voxels), max_size=len(voxels)))
-    return AddLesion(voxels=tuple(voxels), hu=tuple(hu), label=draw(st.integers(1, 7)))
-
-
-events = st.one_of(
-    st.builds(LabelLesion, lesion=keys, label=st.integers(0, 7)),
-    splits(),
-    st.builds(ExcludeVoxels, lesion=keys, positions=positions),
-    additions(),
-    st.builds(Note, lesion=st.none() | keys, text=texts),
-    st.builds(Undo, event=st.integers(1, 2**40)),
 )
 
 

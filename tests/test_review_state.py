@@ -8,7 +8,22 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from made_readings import after, free_block, made_event, made_result, snapshot, store
+from made_readings import (
+    KINDS,
+    ROUNDED,
+    after,
+    fits,
+    free_block,
+    history,
+    made_event,
+    made_result,
+    readings,
+    rules,
+    snapshot,
+    steps,
+    store,
+    unrounded,
+)
 
 from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.errors import ReviewError
@@ -21,40 +36,9 @@ from calcscore_ml.review.events import AddLesion, ExcludeVoxels, LabelLesion, No
 from calcscore_ml.review.queue import order_lesions
 from calcscore_ml.review.reviewed import to_result
 from calcscore_ml.review.state import advance, replay, start, undone_events, what_if
-from calcscore_ml.scores import RULES, Calcium, summarise
+from calcscore_ml.scores import Calcium, summarise
 
-ROUNDED = {"ai-cac"}
-"""Rules that round each lesion to a whole number: less calcium may round to more."""
-
-KINDS = ("label", "split", "exclude", "add", "note", "undo")
-rules = st.sampled_from([r.name for r in RULES])
 few = settings(max_examples=25)
-steps = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 50), st.integers(0, 50)), max_size=8)
-
-
-def fits(reading, event):
-    try:
-        what_if(reading, event)
-    except ReviewError:
-        return False
-    return True
-
-
-def history(made, kinds):
-    """The reading of a result after as many of some decisions as fit."""
-    reading = start(*made)
-    for kind, a, b in kinds:
-        event = made_event(reading, kind, a, b)
-        if event is not None and fits(reading, event):
-            reading = after(reading, event, observer="ab"[b % 2])
-    return reading
-
-
-readings = st.builds(history, st.builds(made_result, st.integers(0, 9), rules), steps)
-exact = rules.filter(lambda name: name not in ROUNDED)
-unrounded = st.builds(history, st.builds(made_result, st.integers(0, 9), exact), steps)
-    history, st.builds(made_result, st.integers(0, 9), rules.filter(lambda r: r not in ROUNDED)), steps
-)
 
 
 def painted(reading):
