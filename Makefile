@@ -10,7 +10,7 @@ STAMP := $(BIN)/.calcscore-ml-installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench docs model
+.PHONY: help demo test lint types services bench docs model
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -38,6 +38,9 @@ lint: $(STAMP) ## ruff
 
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
+
+services: ## Chromium and PostgreSQL, which some tests need; installs Debian's when they are missing and you are root
+	@scripts/services.sh
 
 bench: $(STAMP) ## benchmarks; see benchmarks/README.md
 	$(RUN) benchmarks/stages.py
