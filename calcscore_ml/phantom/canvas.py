@@ -68,11 +68,12 @@ class Grid:
     def window(self, low: ArrayLike, high: ArrayLike) -> tuple[slice, slice, slice]:
         """Return the slices of the voxels between two corners (z, y, x) [mm]."""
         a, b = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
-        z, y, x = (
-            slice(int(np.searchsorted(axis, a[i])), int(np.searchsorted(axis, b[i], side="right")))
-            for i, axis in enumerate((self.z, self.y, self.x))
+        # Tens of thousands of windows a scan: the arrays' own method is several times as fast as NumPy's function.
+        return (
+            slice(int(self.z.searchsorted(a[0])), int(self.z.searchsorted(b[0], "right"))),
+            slice(int(self.y.searchsorted(a[1])), int(self.y.searchsorted(b[1], "right"))),
+            slice(int(self.x.searchsorted(a[2])), int(self.x.searchsorted(b[2], "right"))),
         )
-        return z, y, x
 
     def crop(self, window: tuple[slice, slice, slice]) -> Grid:
         """Return the grid of a window."""
