@@ -1,8 +1,10 @@
 """Laws of the scores: against a slow second implementation, closed forms and published tables."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -288,3 +290,23 @@ def test_the_rods_of_the_real_phantom_score_as_published():
         assert len(found) == len(expected)
         for a, b in zip(found, expected, strict=True):
             assert a == pytest.approx(b, rel=0.05, abs=2.0)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@given(volumes, st.integers(0, 2**16))
+def test_lesions_that_touch_share_what_they_score_together(rule, hu, seed):
+    """Voxels of one label handed out to several lesions score as one lesion would; all their volume is counted."""
+    whole = calcium_of(hu)
+    assume(len(whole.hu))
+    apart = replace(whole, lesion=np.random.default_rng(seed).integers(1, 4, len(whole.hu)))
+    one, several = (summarise(c, rule, FACTOR) for c in (whole, apart))
+    assert several.total.agatston == pytest.approx(one.total.agatston)
+    scoring = {c.lesion for c in several.contributions}
+    assert several.total.lesions == len(scoring)
+    counted = np.isin(apart.lesion, list(scoring)).sum()
+    assert several.total.volume_mm3 == pytest.approx(counted * whole.geometry.voxel_volume_mm3)
+    areas = [sum(c.area_mm2 for c in s.contributions) for s in (one, several)]
+    assert areas[0] == pytest.approx(areas[1])
+    for lesion in scoring:
+        own = sum(c.area_mm2 for c in several.contributions if c.lesion == lesion)
+        assert own <= (apart.lesion == lesion).sum() * whole.geometry.pixel_area_mm2 + 1e-9
