@@ -16,9 +16,10 @@ LAYERS = (
     {"referral"},
     {"recipe", "recipe_grid", "result", "sources", "phantom", "evaluation"},
     {"pipeline"},
-    {"training", "assessment", "observers", "scan_row", "ablation", "nested"},
+    {"training", "assessment", "observers", "scan_row", "ablation", "nested", "promises"},
     {"reports"},
     {"review"},
+    {"decided"},
     {"cli"},
     {"__main__"},
 )

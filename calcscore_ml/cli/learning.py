@@ -22,14 +22,21 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Where features are kept, so that a stopped run goes on; beside the manifest.")
     ] = None,
+    with_decisions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of reviewed results whose decided lesions are learnt from too; may be repeated."),
+    ] = None,
+    reading: Annotated[str, typer.Option(help="Which reading of the decisions.")] = "shared",
     workers: Annotated[int, typer.Option(min=1, help="Scans at a time.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is already there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on standard output.")] = False,
 ) -> None:
     """Train an ensemble on a labelled cohort.
 
-    Example: `calcscore train cohort/data_manifest.csv --recipe configs/sequential_knn.toml -o models/knn`
+    Examples: `calcscore train cohort/data_manifest.csv --recipe configs/sequential_knn.toml -o models/knn`,
+    `calcscore train cohort/data_manifest.csv --with-decisions results -o models/better`
     """
+    from calcscore_ml.decided import decided_table, join, reviewed_scans
     from calcscore_ml.errors import ResultError
     from calcscore_ml.manifest import read_manifest
     from calcscore_ml.models.bundle import save_bundle
@@ -42,20 +49,27 @@ def train(
             f"an existing model is never replaced unasked, got {output}; use --overwrite or another folder"
         )
     chosen = read_recipe(recipe or builtin_recipe())
-    rows = [r for r in read_manifest(manifest) if r.split == "train"]
+    every = read_manifest(manifest)
+    rows = [r for r in every if r.split == "train"]
     _need(rows, manifest, "train")
+    reviewed = {folder: len(reviewed_scans(folder, reading=reading)) for folder in with_decisions or ()}
     kept = cache or manifest.parent / ".features"
     with progress("features", len(rows)) as step:
         lesions = lesion_table(rows, chosen, cache=kept, workers=workers, on_scan=step)
+    cohort = f"{len(rows) - len(lesions.failed)} scans of {manifest.parent.name}"
+    for folder, scans in reviewed.items():
+        with progress("decisions", scans) as step:
+            whose = {r.scan_id: r.patient_id for r in every}
+            decided = decided_table(folder, chosen, reading=reading, patients=whose, workers=workers, on_scan=step)
+        before, lesions = len(lesions.truth), join(lesions, decided)
+        cohort += f" and {len(lesions.truth) - before} decisions on {scans} scans of {folder.name}"
     with screen.status(f"training {chosen.model.estimator} on {len(lesions.truth)} lesions"):
-        bundle = fit(lesions, chosen, trained_on=f"{len(rows) - len(lesions.failed)} scans of {manifest.parent.name}")
+        bundle = fit(lesions, chosen, trained_on=cohort)
     save_bundle(output, bundle, overwrite=overwrite)
     if as_json:
         emit({"model": str(output), "lesions": counts(lesions), "failed": dict(lesions.failed)})
     else:
-        table(
-            f"Trained on {len(rows) - len(lesions.failed)} scans", ("label", "lesions"), list(counts(lesions).items())
-        )
+        table(f"Trained on {cohort}", ("label", "lesions"), list(counts(lesions).items()))
         screen.print(f"model: {output}")
     _tell_failed(lesions.failed)
 
