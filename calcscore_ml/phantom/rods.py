@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.geometry import Geometry
@@ -164,7 +165,9 @@ def scan_rods(seed: int, protocol: Protocol = QRM_PROTOCOL) -> RodScan:
     def layer(number: int) -> np.random.Generator:
         return np.random.default_rng([seed, 1, LAYERS_BELOW + number])
 
-    clean += noise(layer, target, protocol, sd, body, grid, np.zeros(3))
+    # One thread, as `generate` has: matrices this small only make others wait.
+    with threadpool_limits(limits=1, user_api="blas"):
+        clean += noise(layer, target, protocol, sd, body, grid, np.zeros(3))
     geometry = Geometry(target.shape, (float(spacing[0]), PIXEL_MM, PIXEL_MM), (float(x[0]), float(y[0]), float(z[0])))
     acquisition = Acquisition(kvp=protocol.kvp, slice_thickness_mm=protocol.slice_thickness_mm, ecg_gated=True)
     return RodScan(Scan(np.rint(clean).astype(np.int16), geometry, acquisition), rods)
