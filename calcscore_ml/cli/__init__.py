@@ -15,6 +15,8 @@ from calcscore_ml.cli.explain import explain, rules
 from calcscore_ml.cli.info import info
 from calcscore_ml.cli.learning import evaluate, train
 from calcscore_ml.cli.manifest import manifest
+from calcscore_ml.cli.promise import promise
+from calcscore_ml.cli.review import review
 from calcscore_ml.cli.score import score
 
 app = typer.Typer(
@@ -27,7 +29,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 some scans failed, 2 wrong use.",
 )
 
-for function in (score, explain, rules, info, phantom, train, evaluate):
+for function in (score, review, explain, rules, info, phantom, train, evaluate, promise):
     app.command()(function)
 app.add_typer(atlas)
 app.add_typer(manifest)

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 CONNECTIONS_MOST = 256
 """Connections at a time. When there are more, one that asks nothing is closed, or else the new one gets 503."""
 
-REQUEST_S = 10.0
+REQUEST_S = 5.0
 """Time for the head of a request to arrive [s]."""
 
 HEAD_MOST = 16 * 1024

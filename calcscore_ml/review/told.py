@@ -66,20 +66,30 @@ def told_score(reading: Reading) -> dict[str, Any]:
     }
 
 
-def told_queue(readings: Mapping[str, Reading]) -> list[dict[str, Any]]:
-    """Tell every lesion of every scan, in the order an expert should see them."""
-    return [
+def told_queue(readings: Mapping[str, Reading], differing: Mapping[str, frozenset[str]]) -> list[dict[str, Any]]:
+    """Tell every lesion of every scan, in the order an expert should see them.
+
+    Parameters
+    ----------
+    readings : mapping of str to Reading
+        By scan.
+    differing : mapping of str to frozenset of str
+        Lesions of each scan on which earlier readings differ: they come first, and are pending until they are decided.
+    """
+    told = [
         {
             "scan": item.scan_id,
             "key": item.key,
             "label": int(item.lesion.label),
             "effect": item.lesion.effect,
-            "pending": item.pending,
+            "pending": item.pending or (not item.lesion.decided and item.key in differing.get(item.scan_id, ())),
             "decided": item.lesion.decided,
             "referred": item.lesion.referred,
+            "differs": item.key in differing.get(item.scan_id, ()),
         }
         for item in order_lesions(readings.values())
     ]
+    return sorted(told, key=lambda entry: (not entry["pending"], not entry["differs"]))
 
 
 def told_scan(case: Case, reading: Reading) -> dict[str, Any]:
@@ -217,7 +227,7 @@ def heart_crop(case: Case) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _thinned(path: NDArray[np.floating]) -> NDArray[np.floating]:
     """Points of a path, evenly taken, its ends among them."""
-    return path[np.unique(np.linspace(0, len(path) - 1, PATH_MOST).round().astype(int))]
+    return np.asarray(path[np.unique(np.linspace(0, len(path) - 1, PATH_MOST).round().astype(int))])
 
 
 def _measures(lesion: ReviewLesion) -> list[dict[str, Any]]:

@@ -34,8 +34,8 @@ export function accept() {
   const found = lesion();
   if (!found) return warn("There is no lesion to accept.");
   const agreed = session.scan.opinions?.[found.key];
-  if (agreed && !agreed.agreed) return warn("The readings differ: press the number of a label.");
-  return label(agreed ? agreed.label : found.said);
+  if (agreed?.differs) return warn("The readings differ: press the number of a label.");
+  return label(agreed?.agreed ? agreed.label : found.said);
 }
 
 // Undo one's own last decision that stands, in whichever scan it was made; undoing goes back step by step.

@@ -82,10 +82,10 @@ function labelButton(found, one) {
 function drawAccept(found) {
   const button = byId("accept");
   const agreed = session.scan.opinions?.[found.key];
-  const differs = agreed && !agreed.agreed;
+  const differs = agreed?.differs;
   button.hidden = Boolean(found.added && !agreed);
   button.disabled = Boolean(differs);
-  const text = differs ? "Readings differ: choose" : `Accept ${labelOf(agreed ? agreed.label : found.said).title}`;
+  const text = differs ? "Readings differ: choose" : `Accept ${labelOf(agreed?.agreed ? agreed.label : found.said).title}`;
   button.replaceChildren(text, differs ? "" : make("kbd", {}, "Space"));
   button.onclick = () => {
     byId("axial").focus();
@@ -98,13 +98,12 @@ function drawOpinions(found) {
   byId("opinions").hidden = !opinion;
   if (!opinion) return;
   const rows = opinion.said.map((one) => {
-    const known = one.label === null ? null : labelOf(one.label);
-    return make("div", { class: "opinion", colour: known?.colour },
+    return make("div", { class: "opinion", colour: one.label === null ? null : labelOf(one.label).colour },
       make("span", { class: "reader" }, one.reading),
-      make("span", { class: "label" }, known ? known.title : "does not list it"),
+      make("span", { class: "label" }, one.text),
       one.note ? make("span", { class: "quote" }, one.note) : null);
   });
-  byId("opinions").replaceChildren(make("h3", {}, opinion.agreed ? "The readings agree" : "The readings differ"), ...rows);
+  byId("opinions").replaceChildren(make("h3", {}, opinion.agreed ? "The readings agree" : opinion.differs ? "The readings differ" : "The readings"), ...rows);
 }
 
 function drawFacts(found) {

@@ -58,7 +58,7 @@ function patchQueue(found) {
   for (const entry of session.queue.lesions) {
     if (entry.scan !== found.scan || !now.has(entry.key)) continue;
     const { label, effect, pending, decided } = now.get(entry.key);
-    Object.assign(entry, { label, effect, pending, decided });
+    Object.assign(entry, { label, effect, decided, pending: pending || (entry.differs && !decided) });
   }
 }
 
@@ -129,8 +129,9 @@ function walk(event) {
 
 function draw() {
   const { scans, lesions } = session.queue;
-  const asked = scans.reduce((sum, scan) => sum + scan.asked, 0);
-  const decided = scans.reduce((sum, scan) => sum + scan.decided, 0);
+  const wanted = lesions.filter((entry) => entry.referred || entry.differs);
+  const asked = wanted.length;
+  const decided = wanted.filter((entry) => entry.decided).length;
   say("progress-text", asked ? `${decided} of ${asked} decided` : "nothing is referred");
   byId("progress").max = Math.max(asked, 1);
   byId("progress").value = asked ? decided : 1;
@@ -156,10 +157,10 @@ function fill(list, rows, nothing) {
 
 function lesionRow(entry) {
   const label = labelOf(entry.label);
-  const state = entry.pending ? "pending" : entry.decided ? "decided" : "not referred";
+  const state = entry.pending ? (entry.differs ? "readings differ" : "pending") : entry.decided ? "decided" : "not referred";
   const row = make("button", {
     type: "button",
-    class: `row ${state.replace(" ", "-")}`,
+    class: `row ${entry.pending ? "pending" : state.replace(" ", "-")}`,
     "data-row": `${entry.scan} ${entry.key}`,
     "aria-current": String(same(entry, current())),
     "aria-label": `Lesion ${entry.key} of ${entry.scan}, ${label.title}, ${state}, ${number(entry.effect, 1)} Agatston`,
@@ -170,7 +171,7 @@ function lesionRow(entry) {
     make("span", { class: "key" }, entry.key),
     make("span", { class: "label" }, label.title),
     make("span", { class: "effect" }, number(entry.effect, entry.effect < 10 ? 1 : 0)),
-    make("span", { class: "of" }, entry.scan),
+    make("span", { class: "of" }, entry.differs && entry.pending ? `≠ ${entry.scan}` : entry.scan),
   );
   return make("li", {}, row);
 }
