@@ -226,6 +226,24 @@ def test_the_range_contains_the_score(reading):
     assert reading.range.pending == 0
 
 
+def test_the_range_contains_the_score_where_less_rounds_to_more():
+    """Three arms of 1.68 round to 6, and with the pending voxel that joins them to 5: the range says both."""
+    result, calcium = made_result(0, "ai-cac")
+    arms = [(3, 10 + i, 10) for i in range(1, 5)] + [(3, 10 - i, 10) for i in range(1, 5)]
+    arms += [(3, 10, 10 + i) for i in range(1, 5)]
+    lesion = replace(result.lesions[0], label=Label.LAD, referred=True)
+    voxels = np.array([*arms, (3, 10, 10)])
+    one = replace(
+        calcium, voxels=voxels, hu=np.full(13, 150, np.int16), lesion=np.ones(13, int), label=np.ones(13, int)
+    )
+    fresh = start(replace(result, lesions=(lesion,)), one)
+    split = after(fresh, SplitLesion(lesion="1", parts=(tuple(range(12)), (12,))), LabelLesion(lesion="1.1", label=1))
+    assert split.score.total.agatston == pytest.approx(5)
+    assert after(split, LabelLesion(lesion="1.2", label=0)).score.total.agatston == pytest.approx(6)
+    assert (split.range.lowest, split.range.highest) == (pytest.approx(5), pytest.approx(6))
+    assert split.range.pending == 1
+
+
 @given(unrounded)
 @few
 def test_the_range_is_that_of_every_outcome(reading):

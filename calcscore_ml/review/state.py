@@ -291,5 +291,6 @@ def _scored(
         coronary = [t if t in ARTERIES else Label.OTHER for t in labels]
         return total(agatston(calcium_as(lesions, coronary, calcium), rule), rule)
 
-    lowest, highest = if_pending(True), if_pending(False)
-    return score, PendingRange(min(lowest, found), max(highest, found), pending)
+    # Of a rule that rounds each lesion, less calcium may round to more: all three are outcomes, in whichever order.
+    outcomes = (if_pending(True), found, if_pending(False))
+    return score, PendingRange(min(outcomes), max(outcomes), pending)
