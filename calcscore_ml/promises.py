@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import tomli_w
 from numpy.typing import NDArray
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, patient_bootstrap
 from calcscore_ml.evaluation.intervals import Interval
-from calcscore_ml.evaluation.lesions import need_columns
-from calcscore_ml.evaluation.referral_losses import Left, losses_left, simulated_expert
-from calcscore_ml.recipe import Recipe, parse_recipe
-from calcscore_ml.referral.promise import SMALL_AGATSTON, Loss, Promise, choose_threshold
-from calcscore_ml.scores.risk import find_scheme
+from calcscore_ml.evaluation.referral_losses import simulated_expert
+from calcscore_ml.judged import Judged, losses_of, stakes_in
+from calcscore_ml.referral.promise import Loss, Promise, choose_threshold
 
 STEPS = 500
 """Thresholds among which one is chosen, evenly over the stakes of the calibration lesions."""
 
-STAKES = ["scan_id", "truth", "predicted", "likeliest", "agatston", "coronary", "doubt", "change", "category"]
-"""Columns of an evaluation's lesions that promises are made from."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """An evaluated cohort, as its folder holds it.
+@dataclass(frozen=True, slots=True)
+class OverSplits:
+    """A promise made and held again and again, each time on other patients.
 
     Parameters
     ----------
-    lesions, scans : pandas.DataFrame
-        A row per candidate and per scan; the column `patient_id` of the scans is a number.
-    model : dict of str to str
-        Identity of the model.
-    recipe : Recipe
-        Of the model.
-    name : str
-        Of the folder.
+    splits, impossible : int
+        Random splits into calibration and held-out patients, and those whose calibration patients allow no promise.
+    observed : float
+        Mean loss of held-out patients, over splits: at most what is tolerated, if the method keeps its word.
+    above : float
+        Share of splits whose held-out patients had more than was tolerated: at most one less the confidence, where the
+        promise is made with one; without, about half is what a tight method has.
+    referred : float
+        Lesions referred per scan, over splits.
     """
 
-    lesions: pd.DataFrame
-    scans: pd.DataFrame
-    model: dict[str, str]
-    recipe: Recipe
-    name: str
-
-    @property
-    def as_lad(self) -> bool:
-        """Whether the left main counts as LAD."""
-        return self.recipe.model.left_main_as == "LAD"
+    splits: int
+    impossible: int
+    observed: float
+    above: float
+    referred: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +73,6 @@ class Kept:
     untouched: float
 
 
-def read_judged(folder: Path | str) -> Judged:
-    """Read the folder of an evaluation.
-
-    Raises
-    ------
-    ResultError
-        When it is not what ``calcscore evaluate -o`` of this version wrote.
-    """
-    where = Path(folder)
-    try:
-        origin: dict[str, Any] = json.loads((where / "model.json").read_bytes())
-        lesions, scans = (pd.read_csv(where / name, dtype={"scan_id": str}) for name in ("lesions.csv", "scans.csv"))
-        model, plain = dict(origin["model"]), origin["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultError(
-            f"an evaluation must be a folder that calcscore evaluate -o wrote, got {type(error).__name__} in {where}; "
-            "evaluate again"
-        ) from error
-    need_columns(lesions, STAKES, f"lesions.csv of {where.name}")
-    need_columns(scans, ["patient", "scan_id", "agatston_truth"], f"scans.csv of {where.name}")
-    recipe = parse_recipe(plain, str(where / "model.json"))
-    return Judged(lesions, scans.assign(patient_id=scans["patient"].astype(str)), model, recipe, where.name)
-
-
 def make_promise(
     judged: Judged, loss: Loss, tolerated: float, *, confidence: float | None = None, calibrated_on: str = ""
 ) -> Promise:
@@ -134,10 +97,8 @@ def make_promise(
         When the promise cannot be kept; the message says what can be promised.
     """
     stake = stakes_in(judged, loss)
-    scored = stake[judged.lesions["agatston"].to_numpy() > 0]
-    thresholds = np.unique(np.quantile(scored, np.linspace(0, 1, STEPS))) if len(scored) else np.zeros(0)
-    thresholds = np.unique(np.concatenate([[0.0], thresholds, [1.0 + scored.max(initial=0)]]))
-    losses = _left(judged, stake, thresholds, loss).losses
+    thresholds = _thresholds(stake[judged.lesions["agatston"].to_numpy() > 0])
+    losses = losses_of(judged, stake, thresholds, loss).losses
     chosen = choose_threshold(
         losses, thresholds, tolerated, confidence=confidence, binary=bool(np.isin(losses, (0, 1)).all())
     )
@@ -181,7 +142,7 @@ def hold_against(
     lesions = judged.lesions
     expert = simulated_expert(lesions["truth"].to_numpy(), lesions["likeliest"].to_numpy(), expert_error, seed)
     thresholds = np.array([promise.threshold, np.inf])
-    found = _left(judged, stakes_in(judged, promise.loss), thresholds, promise.loss, expert)
+    found = losses_of(judged, stakes_in(judged, promise.loss), thresholds, promise.loss, expert)
     after, before = (
         patient_bootstrap(
             lambda drawn: float(np.mean(drawn)), {str(i): np.array([v]) for i, v in enumerate(column)}, n=n, seed=seed
@@ -199,13 +160,52 @@ def hold_against(
     )
 
 
-def stakes_in(judged: Judged, loss: Loss) -> NDArray[np.float64]:
-    """Return the stake of every lesion in a loss, as `calcscore_ml.referral.policy.stake_in` gives it scan by scan."""
-    lesions = judged.lesions
-    if loss != "agatston":
-        return lesions["doubt" if loss == "lesions" else "category"].to_numpy(dtype=float)
-    expected = (lesions["agatston"] * lesions["coronary"]).groupby(lesions["scan_id"]).transform("sum")
-    return (lesions["change"] / expected.clip(lower=SMALL_AGATSTON)).to_numpy(dtype=float)
+def over_splits(
+    judged: Sequence[Judged],
+    loss: Loss,
+    tolerated: float,
+    *,
+    calibrate: int,
+    confidence: float | None = None,
+    splits: int = 200,
+    seed: int = 0,
+) -> OverSplits:
+    """Make and hold a promise over random splits of all patients.
+
+    Parameters
+    ----------
+    judged : sequence of Judged
+        Cohorts of different patients, evaluated with the same model; all are put into one pot.
+    loss, tolerated, confidence
+        As `make_promise` takes them.
+    calibrate : int
+        Number of calibration patients; the others are held out.
+    splits, seed : int
+        How often, and the seed of the draws.
+    """
+    stakes = [stakes_in(j, loss) for j in judged]
+    thresholds = _thresholds(
+        np.concatenate([s[j.lesions["agatston"] > 0] for s, j in zip(stakes, judged, strict=True)])
+    )
+    left = [losses_of(j, s, thresholds, loss) for s, j in zip(stakes, judged, strict=True)]
+    losses, referred = (np.concatenate([getattr(f, name) for f in left]) for name in ("losses", "referred"))
+    binary = bool(np.isin(losses, (0, 1)).all())
+    rng = np.random.default_rng(seed)
+    observed, asked = [], []
+    for _ in range(splits):
+        order = rng.permutation(len(losses))
+        known, new = order[:calibrate], order[calibrate:]
+        try:
+            chosen = choose_threshold(losses[known], thresholds, tolerated, confidence=confidence, binary=binary)
+        except ResultError:
+            continue
+        column = int(np.searchsorted(thresholds, chosen))
+        observed.append(float(losses[new, column].mean()))
+        asked.append(float(referred[new, column].mean()))
+    if not observed:
+        return OverSplits(splits, splits, float("nan"), float("nan"), float("nan"))
+    above = float(np.mean(np.array(observed) > tolerated))
+    return OverSplits(splits, splits - len(observed), float(np.mean(observed)), above, float(np.mean(asked)))
 
 
 def promised_recipe(judged: Judged, promise: Promise) -> str:
@@ -225,7 +225,7 @@ def promise_table(kept: Sequence[Kept]) -> list[tuple[str, ...]]:
         (
             k.promise.loss,
             f"{k.promise.tolerated:.3g}",
-            "mean" if k.promise.confidence is None else f"{k.promise.confidence:.0%}",
+            _how(k.promise.confidence),
             f"{k.expert_error:.0%}",
             str(k.before),
             str(k.after),
@@ -249,20 +249,28 @@ PROMISE_COLUMNS = (
 """Headings of `promise_table`; lesions referred per scan, and scans of which nothing is referred."""
 
 
-def _left(
-    judged: Judged,
-    stake: NDArray[np.float64],
-    thresholds: NDArray[np.float64],
-    loss: Loss,
-    expert: NDArray[np.intp] | None = None,
-) -> Left:
-    return losses_left(
-        judged.lesions,
-        judged.scans,
-        stake=stake,
-        thresholds=thresholds,
-        loss=loss,
-        scheme=find_scheme(judged.recipe.scores.risk),
-        expert=expert,
-        left_main_as_lad=judged.as_lad,
+def _thresholds(stakes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rising thresholds from all lesions referred to none."""
+    steps = np.quantile(stakes, np.linspace(0, 1, STEPS)) if len(stakes) else np.zeros(0)
+    return np.unique(np.concatenate([[0.0], steps, [1.0 + stakes.max(initial=0)]]))
+
+
+SPLIT_COLUMNS = ("error", "tolerated", "promised", "mean observed", "splits above", "impossible", "lesions")
+"""Headings of `split_row`."""
+
+
+def split_row(loss: Loss, tolerated: float, found: OverSplits, confidence: float | None = None) -> tuple[str, ...]:
+    """Return what a promise gave over splits as a row of text."""
+    return (
+        loss,
+        f"{tolerated:.3g}",
+        _how(confidence),
+        f"{found.observed:.3f}",
+        f"{found.above:.0%}",
+        f"{found.impossible} of {found.splits}",
+        f"{found.referred:.2f}",
     )
+
+
+def _how(confidence: float | None) -> str:
+    return "mean" if confidence is None else f"{confidence:.0%}"

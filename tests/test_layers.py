@@ -16,7 +16,7 @@ LAYERS = (
     {"referral"},
     {"recipe", "recipe_grid", "result", "sources", "phantom", "evaluation"},
     {"pipeline"},
-    {"training", "assessment", "observers", "scan_row", "ablation", "nested", "promises"},
+    {"training", "assessment", "observers", "scan_row", "ablation", "nested", "judged", "promises"},
     {"reports"},
     {"review"},
     {"decided"},

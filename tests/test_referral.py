@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ModelError
+from calcscore_ml.referral.choice import choose_scans, of_scans, scan_value
 from calcscore_ml.referral.decision import decide
 from calcscore_ml.referral.policy import ReferralPolicy, ScanDoubts, WholeScan, refer, stake_in
 from calcscore_ml.referral.promise import LOSSES, Promise
@@ -415,3 +416,28 @@ def test_stakes_of_no_lesion_are_none():
     found = weigh(np.zeros((0, 8)), np.zeros(0, dtype=int), np.zeros(0), SCHEME)
     assert isinstance(found, Stakes)
     assert (found.expected, found.category_wrong, found.doubt.shape) == (0, 0, (0,))
+
+
+@given(seeds)
+def test_a_scan_is_worth_what_its_lesions_are(seed):
+    """Values add up over scans, and lesions that are clearly no calcium add nothing."""
+    p, parts, _ = ensemble(seed)
+    scans = np.random.default_rng(seed).choice(["a", "b", "c"], len(p))
+    u = measure(p, parts)
+    values = of_scans(scans, u)
+    assert sum(values.values()) == pytest.approx(scan_value(u))
+    clear = np.tile(np.eye(8)[[0]], (5, 1))
+    more = measure(np.vstack([p, clear]), np.concatenate([parts, np.stack([clear] * len(parts))], axis=1))
+    assert scan_value(more) == pytest.approx(scan_value(u))
+
+
+def test_scans_whose_members_differ_come_first():
+    """A scan on which members agree, however undecided, is worth nothing; one on which they differ is chosen."""
+    half, one, none = [0.5, 0.5, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]
+    agree = measure(np.array([half]), np.array([[half], [half]]))
+    differ = measure(np.array([half]), np.array([[one], [none]]))
+    values = {"agree": scan_value(agree), "differ": scan_value(differ)}
+    assert values["agree"] == 0
+    assert choose_scans(values, 1) == ("differ",)
+    with pytest.raises(ModelError, match="members"):
+        scan_value(measure(np.array([half])))

@@ -45,13 +45,13 @@ def promise(
 
     from calcscore_ml.errors import ResultError
     from calcscore_ml.files import write_text
+    from calcscore_ml.judged import read_judged
     from calcscore_ml.promises import (
         PROMISE_COLUMNS,
         hold_against,
         make_promise,
         promise_table,
         promised_recipe,
-        read_judged,
     )
     from calcscore_ml.referral.promise import LOSSES
 

@@ -89,13 +89,14 @@ def policy_curves(
     scheme: RiskScheme,
     losses: Sequence[Loss] = LOSSES,
     expert: NDArray[np.integer] | None = None,
+    left_main_as_lad: bool = False,
     seed: int = 0,
 ) -> dict[Loss, dict[str, PolicyCurve]]:
     """Trace what every order leaves of every error, over all scans at once, beside chance and the oracle.
 
     Parameters
     ----------
-    lesions, scans, scheme, expert
+    lesions, scans, scheme, expert, left_main_as_lad
         As `calcscore_ml.evaluation.referral_losses.losses_left` takes them.
     given : mapping of str to (n_lesions,) array
         Orders by name, the highest value first.
