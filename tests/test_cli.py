@@ -10,6 +10,7 @@ from calcscore_ml.cli import app
 from calcscore_ml.io import read_scan
 from calcscore_ml.manifest import read_manifest, write_manifest
 from calcscore_ml.scores import RULES
+from calcscore_ml.sources import SOURCES_FILE, Source, read_sources
 
 LUNG = "data/lung-pet-ct-dx-a0001-heart"
 QRM, RODS = "data/qrm-thorax-phantom", "data/qrm-thorax-phantom-labels.nii.gz"
@@ -88,18 +89,30 @@ def fields(row):
 
 
 def test_results_are_named_by_fingerprint_and_kept(cohort, model, tmp_path):
-    """A folder named after a patient leaves no trace, and a second run replaces nothing unasked."""
+    """A folder named after a patient leaves no trace in a result, and a second run replaces nothing unasked."""
     row = read_manifest(cohort)[0]
     private = tmp_path / "Doe_Jane" / "scan.nii.gz"
     private.parent.mkdir()
     shutil.copy(row.image, private)
     out = tmp_path / "out"
     run("score", private, "--model", model, "-o", out)
-    (folder,) = out.iterdir()
+    (folder,) = (f for f in out.iterdir() if f.name != SOURCES_FILE)
     assert folder.name == f"scan-{read_scan(private).fingerprint()[:10]}"
     assert not any("Doe_Jane" in f.read_text(errors="ignore") for f in folder.iterdir())
     assert "overwrite" in run("score", private, "--model", model, "-o", out, code=1).output
     run("score", private, "--model", model, "-o", out, "--overwrite")
+
+
+def test_where_scans_lie_is_told_to_nobody_else_and_not_kept_unless_wanted(cohort, model, tmp_path):
+    """Paths, which may name a patient, are in one file that its owner alone can read, or in none."""
+    row = read_manifest(cohort)[0]
+    run("score", row.image, "--model", model, "-o", tmp_path / "kept")
+    (source,) = read_sources(tmp_path / "kept").values()
+    assert source == Source(row.image.absolute())
+    assert (tmp_path / "kept" / SOURCES_FILE).stat().st_mode & 0o077 == 0
+    run("score", row.image, "--model", model, "-o", tmp_path / "none", "--no-keep-paths")
+    (folder,) = (tmp_path / "none").iterdir()
+    assert not any(str(row.image) in f.read_text(errors="ignore") for f in folder.iterdir())
 
 
 @pytest.mark.parametrize(

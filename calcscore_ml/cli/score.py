@@ -49,6 +49,7 @@ class Options:
     rod: tuple[float, float, float] | None
     water: tuple[float, float, float] | None
     overwrite: bool
+    keep_paths: bool
 
 
 @command
@@ -73,6 +74,13 @@ def score(
     ] = None,
     water: Annotated[str | None, typer.Option(help="Centre z,y,x (voxels) of the water rod.")] = None,
     split: Annotated[str | None, typer.Option(help="With a manifest: only the scans of this split.")] = None,
+    keep_paths: Annotated[
+        bool,
+        typer.Option(
+            help="Remember where each scan lies, so that `calcscore review` finds it: in the output's hidden file "
+            ".scans.jsonl, which only you can read, never in a result."
+        ),
+    ] = True,
     workers: Annotated[int, typer.Option(min=1, help="Scans at a time.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on standard output.")] = False,
@@ -86,7 +94,16 @@ def score(
 
     tasks = _tasks(paths, labels, split)
     options = Options(
-        output, model, recipe, rule, series, mass_factor, _point(rod, "--rod"), _point(water, "--water"), overwrite
+        output,
+        model,
+        recipe,
+        rule,
+        series,
+        mass_factor,
+        _point(rod, "--rod"),
+        _point(water, "--water"),
+        overwrite,
+        keep_paths,
     )
     if (options.rod is None) != (options.water is None):
         raise typer.BadParameter("--rod and --water go together")
@@ -154,7 +171,8 @@ def _score_one(task: Task, options: Options) -> dict[str, Any]:
         arteries=expected_paths(scored.location, scan.geometry.spacing),
         overwrite=options.overwrite,
     )
-    add_source(options.output, scan_id, Source(task.path, options.series))
+    if options.keep_paths:
+        add_source(options.output, scan_id, Source(task.path, options.series))
     return {
         "scan_id": scan_id,
         "path": str(task.path),
