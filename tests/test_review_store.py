@@ -77,6 +77,9 @@ def test_what_is_added_is_there_after_opening_again(url):
         assert [e.event for e in first] == list(EVENTS)
         assert store.all_events() == (other[0], other[1], *first)
         assert store.readings() == ("ben", "shared")
+        assert store.versions("shared") == {"scan-1": 6}
+        assert store.versions("ben") == {"scan-1": 1, '<b>scan"2': 1}
+        assert store.versions("nobody") == {}
         assert store.events("scan-3", "shared") == store.events("scan-1", "anna") == ()
         assert len({e.id for e in store.all_events()}) == 8
     for stored in first:
@@ -159,7 +162,7 @@ def test_anything_can_be_recorded(url):
 def test_two_processes_take_every_version_once(url):
     """Two observers race on one scan: every version is taken once, each loser is told what it had not seen."""
     context = processes()
-    gate, count = context.Barrier(2), 40
+    gate, count = context.Barrier(2, timeout=60), 40
     ends = [context.Pipe(duplex=False) for _ in "ab"]
     writers = [
         context.Process(target=write, args=(url, name, count, end[1], gate))
@@ -229,20 +232,24 @@ def test_what_was_confirmed_survives_kill_9(url):
     assert extra <= kills
 
 
-def test_a_store_is_made_once(url):
-    """Processes that open the same new place at the same moment all get the one store."""
-    context, count = processes(), 5
-    gate = context.Barrier(count)
-    ends = [context.Pipe(duplex=False) for _ in range(count)]
-    openers = [context.Process(target=only_open, args=(url, end[1], gate)) for end in ends]
-    for opener, (_, sender) in zip(openers, ends, strict=True):
-        opener.start()
-        sender.close()
-    where = [list(everything(receiver)) for receiver, _ in ends]
-    for opener in openers:
-        opener.join()
-    assert [len(w) for w in where] == [1] * count
-    assert run_sql(url, "SELECT version FROM calcscore_schema") == [(1,)]
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_store_is_made_once(engine, tmp_path, request):
+    """Processes that open the same new place at the same moment all get the one store, time and again."""
+    context, count = processes(), 6
+    for turn in range(5):
+        server = request.getfixturevalue("postgresql") if engine == "postgresql" else None
+        place = server.new_database() if server else str(tmp_path / f"{turn}.sqlite")
+        gate = context.Barrier(count, timeout=60)
+        ends = [context.Pipe(duplex=False) for _ in range(count)]
+        openers = [context.Process(target=only_open, args=(place, end[1], gate)) for end in ends]
+        for opener, (_, sender) in zip(openers, ends, strict=True):
+            opener.start()
+            sender.close()
+        told = [list(everything(receiver)) for receiver, _ in ends]
+        for opener in openers:
+            opener.join()
+        assert [len(t) for t in told] == [1] * count
+        assert run_sql(place, "SELECT version FROM calcscore_schema") == [(1,)]
 
 
 def test_threads_share_a_store(url):
@@ -310,6 +317,7 @@ def test_a_damaged_or_foreign_file_is_refused_and_left_alone(tmp_path):
         "text": (b"scan_id,label\n" * 1000, "not a database.*restore a backup"),
         "cut": (whole[: middle + 100], "malformed.*restore a backup"),
         "overwritten": (whole[:4096] + b"\x55" * (len(whole) - 4096), "malformed.*restore a backup"),
+        "one page": (whole[:middle] + b"\x55" * 4096 + whole[middle + 4096 :], "malformed.*restore a backup"),
         "other": (
             other.read_bytes(),
             "must be empty or made by calcscore review, got tables patients .*choose another",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from calcscore_ml.errors import StoreError
 
 BUSY_SECONDS = 30
 """How long a writer waits for another one; a decision takes milliseconds, a slow disk's flush a second [s]."""
+
+RETRY_SECONDS = 0.01
+"""How long one who is turned away waits before asking again [s]."""
 
 CONNECT_SECONDS = 10
 """How long a server may take to answer the first time [s]."""
@@ -151,16 +155,32 @@ def settle_file(engine: Engine, place: Place) -> None:
     """Check an SQLite file that is known to be ours, and let its readers and its writer not wait for each other."""
     raw = engine.raw_connection()
     try:
-        cursor = raw.cursor()
+        connection = raw.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        cursor = connection.cursor()
         try:
             found = cursor.execute("PRAGMA quick_check(1)").fetchone()
             if found != ("ok",):
                 raise sqlite3.DatabaseError(f"database disk image is malformed ({found})")
-            cursor.execute("PRAGMA journal_mode=WAL")
+            _switch_to_wal(cursor)
         except sqlite3.Error as error:
             raise place.error(DBAPIError("", None, error)) from None
     finally:
         raw.close()
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Switch, once and for all; SQLite does not wait by itself while others are at it, or hold the file."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def _set_sqlite_up(connection: sqlite3.Connection, _: object) -> None:
