@@ -49,7 +49,7 @@ def main() -> None:
     some = rng.permutation(len(doubtful)) < doubtful.sum()
     more = {
         "start": np.zeros(len(doubtful), dtype=bool),
-        "and referred lesions, decided": doubtful,
+        "and referred lesions": doubtful,
         "and as many lesions by chance": some,
         "and scans chosen by disagreement": np.isin(pool.scan_id, chosen),
         "and as many scans by chance": np.isin(pool.scan_id, by_chance),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_readings import made_result
+from test_scripts import run as run_script
 from typer.testing import CliRunner
 
 from calcscore_ml.anatomy import Label
@@ -170,3 +171,23 @@ def test_decisions_that_cannot_be_used_are_told(reviewed, recipe, tmp_path):
         assert "must be the one that was scored" in table.failed[0][1]
     finally:
         (results / SOURCES_FILE).write_text(kept)
+
+
+def test_what_decisions_are_worth_is_measured(cohort, tmp_path):
+    """The experiment trains on the start, and on it with lesions and scans chosen by doubt and by chance."""
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        'name = "small"\n[location]\natlases = ""\n[features]\nfamilies = ["size", "location"]\n'
+        '[model]\nestimator = "trees"\n[model.parameters]\nn_trees = 5\n'
+    )
+    out = tmp_path / "worth.csv"
+    run_script("learn_from_decisions.py", cohort, out, "--recipe", recipe, "--workers", 1)
+    lines = out.read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "start",
+        "and referred lesions",
+        "and as many lesions by chance",
+        "and scans chosen by disagreement",
+        "and as many scans by chance",
+        "and the whole pool",
+    ]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from test_scripts import run as run_script
 from typer.testing import CliRunner
 
 from calcscore_ml.anatomy import ARTERIES, Label
@@ -244,3 +245,17 @@ def test_a_score_by_a_promised_recipe_says_what_is_promised(bundle, recipe, coho
     assert all(n.category >= 0.02 for n in own.lesions if n.referred)
     assert not [r for r in own.remarks if r.code == "promise"]
     assert [r for r in scored("f" * 64).remarks if "another model" in r.text]
+
+
+def test_scripts_draw_policies_and_hold_promises(calibration, held_out, tmp_path):
+    """The two studies write their figure and their tables: a row per order, per promise and per split."""
+    told = run_script("referral_curves.py", held_out, tmp_path, "--expert-error", 0.05)
+    assert (tmp_path / "policies.png").read_bytes().startswith(b"\x89PNG")
+    for part in ("| oracle |", "| random |", "| category |", "lesions to halve it"):
+        assert part in told
+    page = tmp_path / "promises.md"
+    told = run_script("check_promises.py", calibration, held_out, page, "--tolerated", 0.001, 0.15, "--splits", 5)
+    assert page.read_text().strip() == told.strip()
+    rows = [line for line in told.splitlines() if line.startswith("| ") and "tolerated" not in line]
+    assert len(rows) == 3 * 2 * 2 + 3 * 2 * 2
+    assert told.count("bring more patients") == 6

@@ -124,3 +124,12 @@ def test_the_script_reviews_a_folder(results, tmp_path):
     told = run_afresh("refer_lesions.py", results, "--queue", queue)
     assert told.returncode == 2
     assert told.stderr.startswith("error: ")
+
+
+def test_the_script_names_the_scans_to_label_next(results):
+    """Scans come by the disagreement of their lesions, as many as asked for; a folder without results is refused."""
+    told = run("next_scans.py", results, "--count", 2).splitlines()
+    assert len(told) == 2
+    values = [float(line.rpartition(": ")[2]) for line in told]
+    assert values == sorted(values, reverse=True)
+    assert run_afresh("next_scans.py", results / "scan-1").returncode == 2
