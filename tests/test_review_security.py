@@ -14,6 +14,7 @@ from calcscore_ml.review.connections import CONNECTIONS_MOST, REQUEST_S
 from calcscore_ml.review.desk import SHARED
 from calcscore_ml.review.security import BODY_MOST, HEADERS
 from calcscore_ml.review.store import STORE_FILE, open_store
+from calcscore_ml.review.trail import LISTED_MOST
 
 FLOOD = 10_000
 """Requests at a time."""
@@ -358,10 +359,11 @@ def test_ten_thousand_requests_at_once_leave_the_server_alive(served):
 
 def test_a_flood_of_refused_writes_does_not_fill_the_disk(served):
     """A minute's worth is listed one by one, the others are counted."""
+    before = len(audited(served))
     with httpx.Client(base_url=served.base) as client:
         for _ in range(150):
             assert client.post("/api/decide", json={}).status_code == 401
-    assert len([e for e in audited(served) if "401" in e.what]) <= 70
+    assert len(audited(served)) - before <= 2 * LISTED_MOST  # a new minute may begin meanwhile
 
 
 def test_the_server_writes_neither_tokens_nor_paths_anywhere(served):

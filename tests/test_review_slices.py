@@ -1,6 +1,7 @@
 """Laws of the pictures an expert sees, of the voxels an expert means, and of the scans behind them."""
 
 import io
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -293,13 +294,19 @@ def test_where_the_disk_is_full_scans_are_shown_from_memory(tmp_path, monkeypatc
 
 
 def test_copies_are_prepared_in_order_and_asked_ones_first(tmp_path):
-    """The background prepares all; a scan that fails does not stop it."""
+    """The background prepares all; a scan that fails does not stop it; halves a crash left behind are removed."""
     cases = [made_case(i, f"s{i}") for i in range(3)]
     wanted = {f"s{i}": wanted_of(c, write_volume(c[0], tmp_path / f"{i}.nii.gz")) for i, c in enumerate(cases)}
     wanted["s1"] = wanted_of(cases[1], tmp_path / "gone.nii.gz")
     volumes = Volumes(wanted, tmp_path / "copies")
+    volumes.folder.mkdir()
+    old, new = (volumes.folder / f".{n}.part.x.npy" for n in ("00", "11"))
+    for file in (old, new):
+        file.write_bytes(b"half")
+    os.utime(old, (0, 0))
     volumes.prepare(wanted)
     volumes._preparing.join(timeout=60)
+    assert (old.exists(), new.exists()) == (False, True)
     assert [volumes.state(s)[0] for s in wanted] == ["ready", "failed", "ready"]
     assert volumes.copies()[0] == 2
     volumes.close()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 from threading import Event, Lock, Thread
-from time import monotonic
+from time import monotonic, time
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,9 @@ UNSAVED_MOST = 2
 
 AGAIN_S = 5.0
 """A scan that could not be read is tried again after this time, as its disk may be back [s]."""
+
+LEFT_S = 3600.0
+"""A copy that is half-written for so long is written by nobody any more [s]."""
 
 SPARE = 3
 """A copy is written where the disk has this many times its size left."""
@@ -127,13 +131,20 @@ class Volumes:
             return ("prepared" if scan_id in self._prepared else "waiting"), ""
 
     def prepare(self, order: Iterable[str]) -> None:
-        """Prepare copies in the background, one scan after the other."""
+        """Prepare copies in the background, one scan after the other; what a crash left half-written is removed."""
+        for file in self.folder.glob(".*.part.*.npy"):
+            with suppress(FileNotFoundError):
+                if time() - file.stat().st_mtime > LEFT_S:
+                    file.unlink()
         self._preparing = Thread(target=self._prepare, args=(tuple(order),), name="prepare", daemon=True)
         self._preparing.start()
 
     def copies(self) -> tuple[int, int]:
         """Count prepared copies, and their bytes."""
-        sizes = [file.stat().st_size for file in self.folder.glob("*.npy")] if self.folder.is_dir() else []
+        sizes = []
+        for file in self.folder.glob("[!.]*.npy"):  # not those that are being written
+            with suppress(FileNotFoundError):
+                sizes.append(file.stat().st_size)
         return len(sizes), sum(sizes)
 
     def close(self) -> None:

@@ -79,56 +79,72 @@ export async function decide(intent, text, moveOn = false, told = session.scan, 
 async function send() {
   const { saving } = session;
   saving.tries += 1;
+  let answer;
   try {
-    await confirmed(await post("/api/decide", saving.asked));
-    return true;
+    answer = await post("/api/decide", saving.asked);
   } catch (error) {
-    if (error instanceof Away || (error instanceof Refused && error.status === 507)) {
-      away(error);
-      if (error instanceof Away) setTimeout(() => session.saving === saving && send(), AGAIN_MS);
-    } else if (error instanceof Refused && error.status === 409) {
-      await overtaken(error.body);
-    } else if (error instanceof Refused && error.status === 401) {
-      refusedToken();
-    } else if (error instanceof Refused) {
-      settle();
-      say("saved", "");
-      warn(error.message);
-    } else {
-      throw error;
-    }
-    return false;
+    return failed(saving, error);
   }
+  return confirmed(answer);
+}
+
+async function failed(saving, error) {
+  if (error instanceof Away || (error instanceof Refused && error.status === 507)) {
+    away(error);
+    if (error instanceof Away) setTimeout(() => session.saving === saving && send(), AGAIN_MS);
+  } else if (error instanceof Refused && error.status === 409) {
+    return overtaken(error.body);
+  } else if (error instanceof Refused && error.status === 401) {
+    say("saved", "Not saved");
+    refusedToken();
+  } else if (error instanceof Refused) {
+    forget();
+    settle();
+    say("saved", "");
+    warn(error.message);
+  } else {
+    throw error;
+  }
+  return false;
 }
 
 // Try to save what is not saved yet, now.
 export const again = () => session.saving && send();
 
-function settle() {
-  session.saving = null;
+function forget() {
   sessionStorage.removeItem(UNSAVED);
   hideBanner();
+}
+
+function settle() {
+  session.saving = null;
   tell("saving");
 }
 
+// The server has stored it. Until what comes next is shown, no key decides on what was shown before.
 async function confirmed({ decision, scan }) {
   const { moveOn, goTo, from } = session.saving;
-  settle();
-  const next = moveOn ? pendingAfter(from) : null;
-  say("saved", "Saved");
-  say("warning", "");
-  say("change", `${decision.text} · ${decision.change}`);
-  byId("change").title = byId("change").textContent;
-  byId("change").classList.toggle("moved", decision.change.includes("→"));
+  forget();
   remember(decision, scan);
+  const next = moveOn ? pendingAfter(from) : null;
   const structural = ["split", "exclude", "add", "undo"].includes(decision.kind);
-  await takeScan(scan);
-  performance.mark("rescored");
-  speak(`Saved. ${decision.text}. Score ${decision.change}.`);
-  if (structural) await loadQueue();
   const made = decision.kind === "split" ? `${decision.lesion}.1` : decision.kind === "add" ? decision.lesion : null;
-  if (made || goTo) await open(scan.scan, made || goTo);
-  else if (next) await open(next.scan, next.key);
+  try {
+    await takeScan(scan);
+    performance.mark("rescored");
+    say("warning", "");
+    say("change", `${decision.text} · ${decision.change}`);
+    byId("change").title = byId("change").textContent;
+    byId("change").classList.toggle("moved", decision.change.includes("→"));
+    speak(`Saved. ${decision.text}. Score ${decision.change}.`);
+    if (structural) await loadQueue();
+    if (made || goTo) await open(scan.scan, made || goTo);
+    else if (next) await open(next.scan, next.key);
+  } finally {
+    settle();
+    say("saved", "Saved");
+  }
+  return true;
 }
 
 // Another decision came first. When it is this very one, sent twice because its first answer was lost, it is saved.
@@ -136,16 +152,20 @@ async function overtaken({ missed, scan }) {
   const { asked, text, tries } = session.saving;
   const first = missed[0];
   if (tries > 1 && first && isOwn(first, asked)) {
-    await confirmed({ decision: first, scan });
-    return;
+    return confirmed({ decision: first, scan });
   }
-  settle();
-  say("saved", "Not saved");
-  await takeScan(scan);
-  await loadQueue();
+  forget();
+  try {
+    await takeScan(scan);
+    await loadQueue();
+  } finally {
+    settle();
+    say("saved", "Not saved");
+  }
   const lines = missed.map((event) => make("p", {}, make("strong", {}, event.observer), ` decided on ${event.text}, `, ago(event.at), "."));
   byId("conflict-text").replaceChildren(...lines, make("p", {}, `You had asked for: ${text}.`));
   byId("conflict").showModal();
+  return false;
 }
 
 // Whether an event is what this page asked for.

@@ -57,6 +57,11 @@ async function begin() {
   setTimeout(pulse, PULSE_MS);
 }
 
+// Another address of the same server in the same tab: begin anew with its token.
+window.addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#token=")) location.reload();
+});
+
 // Opening a lesion may fail when the server is away; it is told and not lost.
 window.addEventListener("unhandledrejection", (event) => {
   if (event.reason instanceof Away || event.reason instanceof Refused) {

@@ -2,7 +2,7 @@
 
 import { label, accept } from "./deciding.js";
 import { byId, make, number, percent, say } from "./dom.js";
-import { open } from "./queue.js";
+import { current, open, same } from "./queue.js";
 import { labelOf, lesion, on, session } from "./session.js";
 import { distanceMm } from "./space.js";
 
@@ -34,7 +34,7 @@ function draw() {
     byId("accept").hidden = true;
     return;
   }
-  const saving = session.saving && session.saving.from.key === found.key;
+  const saving = session.saving && same(session.saving.from, current());
   say("lesion-title", `Lesion ${found.key}`);
   say("lesion-status", saving ? "saving…" : status(found));
   byId("lesion-status").classList.toggle("done", found.decided && !saving);

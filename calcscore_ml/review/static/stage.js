@@ -61,6 +61,7 @@ function show() {
     else view.fit();
   }
   tell("cursor");
+  tellPicture(); // also when the slice is the one that was shown before
   fetchAhead();
   if (document.activeElement === document.body) byId("axial").focus({ preventScroll: true });
 }
