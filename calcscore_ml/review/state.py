@@ -14,8 +14,9 @@ from typing import Self
 from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.errors import ReviewError
 from calcscore_ml.result import PendingRange, ScanResult
+from calcscore_ml.review.changes import apply_event
 from calcscore_ml.review.events import AddLesion, Event, Note, Undo
-from calcscore_ml.review.lesions import ReviewLesion, apply_event, calcium_as, find_lesion, listed_lesions, numbered
+from calcscore_ml.review.lesions import ReviewLesion, calcium_as, find_lesion, listed_lesions, numbered
 from calcscore_ml.scores import Calcium, ScoreSummary, agatston, summarise
 from calcscore_ml.scores.agatston import total
 
