@@ -27,7 +27,7 @@ from calcscore_ml.review.intents import Asked, needs_scan, parse_asked, to_event
 from calcscore_ml.review.security import Door, Guard
 from calcscore_ml.review.settling import Settling, told_agreement, told_opinions
 from calcscore_ml.review.slices import AXES, WINDOWS, Axis, PictureCache, Window, cut, grey, project, stretched, to_png
-from calcscore_ml.review.state import what_if
+from calcscore_ml.review.state import Reading, what_if
 from calcscore_ml.review.store import VersionConflict
 from calcscore_ml.review.told import (
     heart_crop,
@@ -120,7 +120,12 @@ def make_app(review: Review, door: Door, complain: Callable[[str], None]) -> ASG
         Route("/api/decide", _decide, methods=["POST"]),
         *download_routes(),
     ]
-    errors = {_NotFound: _told_missing, VersionConflict: _told_conflict, StoreError: _told_store, ReviewError: _told}
+    errors = {
+        _NotFound: _told_missing,
+        VersionConflict: _told_conflict,
+        StoreError: _told_store,
+        ReviewError: _told_rule,
+    }
     app = Starlette(routes=routes, exception_handlers=cast(Any, errors))
     app.state.review = review
     app.state.assets = read_assets()
@@ -195,7 +200,7 @@ async def _pulse(request: Request) -> Response:
 
 async def _scan(request: Request) -> Response:
     review, scan_id, name = review_of(request), scan_of(request), _reading_name(request)
-    return JSONResponse(await aside(review, lambda: _told_scan(review, scan_id, name)))
+    return JSONResponse(await aside(review, lambda: _told(review, review.desk.reading(scan_id, name))))
 
 
 async def _voxels(request: Request) -> Response:
@@ -266,17 +271,17 @@ async def _decide(request: Request) -> Response:
         if reading.version != asked.seen:
             raise VersionConflict("another decision came first; look at what stands now", reading.events[asked.seen :])
         event = to_event(asked.intent, reading, case.limits, case.arteries, hu)
-        stored, _ = review.desk.decide(asked.scan, observer, asked.seen, event)
-        return {"decision": told_decision(stored), "scan": _told_scan(review, asked.scan, name)}
+        stored, now = review.desk.decide(asked.scan, observer, asked.seen, event)
+        return {"decision": told_decision(stored), "scan": _told(review, now)}
 
     return JSONResponse(await aside(review, store))
 
 
-def _told_scan(review: Review, scan_id: str, name: str) -> dict[str, Any]:
-    told = told_scan(review.desk.cases[scan_id], review.desk.reading(scan_id, name))
-    told["state"] = review.volumes.state(scan_id)
+def _told(review: Review, reading: Reading) -> dict[str, Any]:
+    told = told_scan(review.desk.cases[reading.scan_id], reading)
+    told["state"] = review.volumes.state(reading.scan_id)
     if review.desk.mode == "consensus":
-        told["opinions"] = told_opinions(review.settling, scan_id)
+        told["opinions"] = told_opinions(review.settling, reading.scan_id)
     return told
 
 
@@ -357,7 +362,7 @@ async def _told_conflict(request: Request, error: Exception) -> Response:
     review, name = review_of(request), _reading_name(request)
     scan_id: str = request.state.scan
     await _note(request, "409: another decision came first")
-    told = await aside(review, lambda: _told_scan(review, scan_id, name))
+    told = await aside(review, lambda: _told(review, review.desk.reading(scan_id, name)))
     missed = [told_decision(e) | {"at": e.at.isoformat()} for e in conflict.missed]
     return JSONResponse({"error": "another decision came first", "missed": missed, "scan": told}, 409)
 
@@ -367,7 +372,7 @@ async def _told_store(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the store of decisions failed; nothing was saved, ask who started the review"}, 507)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _told_rule(request: Request, error: Exception) -> Response:
     await _note(request, f"422: {error}")
     return JSONResponse({"error": str(error)}, 422)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from calcscore_ml.errors import ReviewError
 from calcscore_ml.review.events import Event
-from calcscore_ml.review.state import Reading, StoredEvent, about, advance, what_if
+from calcscore_ml.review.state import Reading, StoredEvent, about, what_if
 from calcscore_ml.review.store import Store
 
 UNKNOWN_MODEL = "unknown"
@@ -59,7 +61,7 @@ def decide(store: Store, reading: Reading, name: str, observer: str, event: Even
         reading.totals,
         expected.totals,
     )
-    return stored, advance(reading, (stored,))
+    return stored, replace(expected, events=(*reading.events, stored))  # what stands was worked out already
 
 
 def _label(reading: Reading, key: str | None) -> int | None:

@@ -195,9 +195,8 @@ class Desk:
             return stored, made
 
     def _fresh(self, scan_id: str, name: str, case: Case) -> Reading:
-        kept = self._readings.get((scan_id, name)) or start(case.result, case.calcium)
-        stored = self.store.events(scan_id, name)
-        if len(stored) != kept.version or (scan_id, name) not in self._readings:
-            kept = advance(start(case.result, case.calcium), stored)
+        kept = self._readings.get((scan_id, name))
+        if kept is None or kept.version != self.store.versions(name).get(scan_id, 0):
+            kept = advance(start(case.result, case.calcium), self.store.events(scan_id, name))
             self._readings[scan_id, name] = kept
         return kept
