@@ -20,6 +20,7 @@ from store_writer import TOTALS, add, only_open, open_as_nobody, processes, writ
 
 from calcscore_ml.errors import CalcscoreError, ReviewError, StoreError
 from calcscore_ml.review.decision import decide
+from calcscore_ml.review.engines import settle_file
 from calcscore_ml.review.events import AddLesion, ExcludeVoxels, LabelLesion, Note, SplitLesion, Undo
 from calcscore_ml.review.state import replay, start
 from calcscore_ml.review.store import STORE_FILE, VersionConflict, open_store
@@ -250,6 +251,26 @@ def test_a_store_is_made_once(engine, tmp_path, request):
             opener.join()
         assert [len(t) for t in told] == [1] * count
         assert run_sql(place, "SELECT version FROM calcscore_schema") == [(1,)]
+
+
+def test_who_is_turned_away_while_opening_asks_again(tmp_path, monkeypatch):
+    """A writer who comes between the making of a store and its write-ahead log is waited for, not an error."""
+    place, turned_away = tmp_path / STORE_FILE, []
+    with closing(sqlite3.connect(place, isolation_level=None)) as writer:
+
+        def settle(*arguments):
+            writer.execute("BEGIN IMMEDIATE")
+            settle_file(*arguments)
+
+        def wait(_):
+            turned_away.append(True)
+            writer.execute("ROLLBACK")
+
+        monkeypatch.setattr("calcscore_ml.review.store.settle_file", settle)
+        monkeypatch.setattr("calcscore_ml.review.engines.time.sleep", wait)
+        open_store(place).close()
+    assert turned_away == [True]
+    assert run_sql(str(place), "PRAGMA journal_mode") == [("wal",)]
 
 
 def test_threads_share_a_store(url):
