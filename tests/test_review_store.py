@@ -503,4 +503,7 @@ def test_deciding_stores_what_an_auditor_asks(url):
         assert conflict.value.missed == kept
         with pytest.raises(ReviewError, match="does not list"):
             decide(store, reading, "shared", "ben", LabelLesion(lesion="99", label=1))
+        with pytest.raises(ReviewError, match="one on 'shared' for 'ben'"):
+            decide(store, reading, "ben", "ben", LabelLesion(lesion="2", label=1))
+        assert store.events("scan-1", "ben") == ()
         assert store.events("scan-1", "shared") == kept

@@ -45,6 +45,11 @@ def decide(store: Store, reading: Reading, name: str, observer: str, event: Even
     StoreError
         When the store fails.
     """
+    if reading.events and reading.events[0].reading != name:
+        raise ReviewError(
+            f"a decision goes into the reading that was seen, got one on {reading.events[0].reading!r} for {name!r}; "
+            "load that reading"
+        )
     expected = what_if(reading, event, observer)
     key = about(reading, event)
     old, new = (_label(r, key) for r in (reading, expected))
