@@ -3,9 +3,9 @@
 python benchmarks/review.py [--slices 300] [--runs 3] [--no-browser]
 
 A made scan of 512 x 512 voxels, as NIfTI and as DICOM, with sixty lesions; the server is `calcscore review` in a
-process of its own, the browser Debian's Chromium without a screen. *start* is from the command to the printed address, which
-comes once the first scan is at hand; *open scan* is the first picture of a scan that nobody has opened yet, its copy
-prepared or not, in a running process; *first picture* is from opening the address. Seconds are medians.
+process of its own, the browser Debian's Chromium without a screen. *start* is from the command to the printed address,
+which comes once the first scan is at hand; *open scan* is the first picture of a scan that nobody has opened yet, its
+copy prepared or not, in a running process; *first picture* is from opening the address. Seconds are medians.
 """
 
 from __future__ import annotations
@@ -148,12 +148,12 @@ def main() -> None:
                         store.unlink(missing_ok=True)
                         if copy == "none":
                             shutil.rmtree(copies, ignore_errors=True)
+                        opened = {} if seen_from == "browser" else {"open scan": open_scan(results, scan)}
+                        if copy == "none":
+                            shutil.rmtree(copies, ignore_errors=True)
                         profile = Path(folder) / f"profile-{run}"
-                        runs.append(over_http(results) if seen_from == "HTTP" else in_browser(results, profile))
-                    cells = [
-                        f"{statistics.median(r[c] for r in runs):.3f}" if all(c in r for r in runs) else ""
-                        for c in columns
-                    ]
+                        runs.append(opened | (over_http(results) if opened else in_browser(results, profile)))
+                    cells = [f"{statistics.median(r[c] for r in runs):.3f}" if c in runs[0] else "" for c in columns]
                     print(f"| {seen_from} | {form} | {copy} | {' | '.join(cells)} |", flush=True)
 
 

@@ -2,6 +2,7 @@
 
 import { Away, Refused, get, post } from "./api.js";
 import { byId, make, say, speak } from "./dom.js";
+import { prefetch } from "./pictures.js";
 import { current, fetchScan, loadQueue, open, pendingAfter, takeScan } from "./queue.js";
 import { labelOf, lesion, session, tell } from "./session.js";
 
@@ -69,10 +70,11 @@ export async function decide(intent, text, moveOn = false, told = session.scan, 
   const asked = { scan: told.scan, seen: told.version, intent };
   const from = current();
   performance.mark("decided");
+  prefetch([]); // the server has something more urgent to do now
   session.saving = { asked, text, moveOn, goTo, from, tries: 0 };
   sessionStorage.setItem(UNSAVED, JSON.stringify({ asked, text }));
   tell("saving");
-  say("saved", "Saving…");
+  tellSaved("Saving…");
   return send();
 }
 
@@ -95,12 +97,12 @@ async function failed(saving, error) {
   } else if (error instanceof Refused && error.status === 409) {
     return overtaken(error.body);
   } else if (error instanceof Refused && error.status === 401) {
-    say("saved", "Not saved");
+    tellSaved("Not saved");
     refusedToken();
   } else if (error instanceof Refused) {
     forget();
     settle();
-    say("saved", "");
+    tellSaved("");
     warn(error.message);
   } else {
     throw error;
@@ -142,7 +144,7 @@ async function confirmed({ decision, scan }) {
     else if (next) await open(next.scan, next.key);
   } finally {
     settle();
-    say("saved", "Saved");
+    tellSaved("Saved");
   }
   return true;
 }
@@ -160,7 +162,7 @@ async function overtaken({ missed, scan }) {
     await loadQueue();
   } finally {
     settle();
-    say("saved", "Not saved");
+    tellSaved("Not saved");
   }
   const lines = missed.map((event) => make("p", {}, make("strong", {}, event.observer), ` decided on ${event.text}, `, ago(event.at), "."));
   byId("conflict-text").replaceChildren(...lines, make("p", {}, `You had asked for: ${text}.`));
@@ -180,6 +182,11 @@ function ago(at) {
   const seconds = Math.max(0, Math.round((Date.now() - Date.parse(at)) / 1000));
   if (seconds < 90) return `${seconds} s ago`;
   return seconds < 5400 ? `${Math.round(seconds / 60)} min ago` : `${Math.round(seconds / 3600)} h ago`;
+}
+
+function tellSaved(text) {
+  say("saved", text);
+  byId("saved").classList.toggle("no", text === "Not saved");
 }
 
 // What was not saved before the page was closed or reloaded.
@@ -205,7 +212,7 @@ export function away(error) {
   session.away = true;
   const waiting = session.saving ? `Not saved yet: ${session.saving.text}. ` : "";
   const why = error instanceof Refused ? error.message : "The server does not answer.";
-  say("saved", session.saving ? "Not saved" : "");
+  tellSaved(session.saving ? "Not saved" : "");
   banner(`${why} ${waiting}${session.saving ? "It is kept here and sent again." : "Trying again."}`, "Try now", () => {
     if (session.saving) again();
     else get("/api/pulse").then(back, away);
