@@ -175,6 +175,10 @@ def test_the_second_of_two_decisions_is_told_of_the_first(results, opened):
     assert len(setting.review.desk.store.all_events()) == 1
     assert any("409" in e.what and e.observer == "anna" for e in setting.review.desk.store.audit_entries())
     anna.decide(label(key, Label.LAD), seen=99, code=409)
+    merged = merged_lesion(anna.scan())
+    ben.decide({"kind": "split arteries", "lesion": merged}, seen=1)
+    answer = anna.decide({"kind": "split arteries", "lesion": merged}, seen=1, code=409)  # there is no such lesion now
+    assert answer["missed"][0]["text"] == f"lesion {merged} split into 2"
 
 
 def test_a_blinded_reader_is_told_nothing_of_the_other(results, opened):

@@ -330,6 +330,47 @@ def test_a_server_that_goes_away_loses_nothing_and_pretends_nothing(anna, result
         wait_saved(anna, f"lesion {key}: LCX")
 
 
+def test_an_answer_that_is_lost_is_no_conflict(anna, results):
+    """The server stored it, the page never heard so and asks again: saved once, and shown so once it is confirmed."""
+    with Served(results) as server:
+        anna.open(server.addresses["anna"])
+        anna.ready()
+        _, key = shown(anna)
+        anna.run(
+            "const ask = window.fetch; let lost = 0;"
+            "window.fetch = async (url, more) => { const answer = await ask(url, more);"
+            " if (!String(url).includes('/api/decide') || lost++) return answer;"
+            " await new Promise((done) => { window.lose = done; }); throw new TypeError('lost'); }"
+        )
+        anna.keys("3")
+        anna.until(lambda: anna.run("return Boolean(window.lose)"))
+        told = anna.text("saved"), anna.text("status"), anna.text("progress").split(" ")[0]
+        assert told == ("Saving…", "saving…", "0")  # nothing is shown as saved before the answer is there
+        anna.run("window.lose()")
+        wait_saved(anna, f"lesion {key}: RCA")
+        assert not anna.find("conflict").is_displayed()
+        with open_store(results / STORE_FILE) as store:
+            assert len(store.all_events()) == 1
+
+
+def test_no_key_decides_before_the_picture_is_seen(anna, results):
+    """While a lesion's picture has not come, labels are refused and told so; nothing is stored."""
+    with Served(results) as server:
+        anna.open(server.addresses["anna"])
+        anna.ready()
+        anna.run(
+            "const ask = window.fetch; window.fetch = (url, more) =>"
+            " String(url).includes('/api/slice') ? new Promise(() => {}) : ask(url, more)"
+        )
+        first = shown(anna)
+        anna.keys("l", "n")  # pictures of another window, which do not come
+        anna.until(lambda: shown(anna) != first)
+        anna.keys("1")
+        anna.until(lambda: "once it has been seen" in anna.text("warning"))
+        with open_store(results / STORE_FILE) as store:
+            assert store.all_events() == ()
+
+
 def test_hostile_names_and_notes_are_text(anna, tmp_path):
     """Markup in a scan's id, a note or a reason is shown as it is written; nothing runs, nothing is loaded."""
     name = '<img src=x onerror="document.title=1">"\'&'

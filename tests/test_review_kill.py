@@ -37,8 +37,13 @@ def launcher(results):
             yield start
         finally:
             process.stdin.close()
-            with suppress(ProcessLookupError):
-                kill(pids[-1], SIGKILL)
+            end(pids[-1])
+
+
+def end(pid):
+    """Kill a server, unless it has gone already because the test failed."""
+    with suppress(ProcessLookupError):
+        kill(pid, SIGKILL)
 
 
 def kept_decisions(results):
@@ -63,7 +68,7 @@ def test_killing_the_server_loses_nothing_that_was_confirmed(tmp_path):
                 assert {e["id"] for e in told["history"]} <= kept.keys()
                 keys, seen = [n["key"] for n in told["lesions"]], told["version"]
                 last = len(confirmed) + 2 * DECISIONS // KILLS
-                timer = threading.Timer(chance.uniform(0.0, 1.0), kill, (pid, SIGKILL))
+                timer = threading.Timer(chance.uniform(0.0, 1.0), end, (pid,))
                 timer.start()
                 try:
                     while len(confirmed) < last:
