@@ -7,17 +7,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import tomli_w
-from numpy.typing import NDArray
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, patient_bootstrap
 from calcscore_ml.evaluation.intervals import Interval
-from calcscore_ml.evaluation.referral_losses import simulated_expert
+from calcscore_ml.evaluation.referral_losses import rising_thresholds, simulated_expert
 from calcscore_ml.judged import Judged, losses_of, stakes_in
 from calcscore_ml.referral.promise import Loss, Promise, choose_threshold
-
-STEPS = 500
-"""Thresholds among which one is chosen, evenly over the stakes of the calibration lesions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ def make_promise(
         When the promise cannot be kept; the message says what can be promised.
     """
     stake = stakes_in(judged, loss)
-    thresholds = _thresholds(stake[judged.lesions["agatston"].to_numpy() > 0])
+    thresholds = rising_thresholds(stake[judged.lesions["agatston"].to_numpy() > 0])
     losses = losses_of(judged, stake, thresholds, loss).losses
     chosen = choose_threshold(
         losses, thresholds, tolerated, confidence=confidence, binary=bool(np.isin(losses, (0, 1)).all())
@@ -184,7 +180,7 @@ def over_splits(
         How often, and the seed of the draws.
     """
     stakes = [stakes_in(j, loss) for j in judged]
-    thresholds = _thresholds(
+    thresholds = rising_thresholds(
         np.concatenate([s[j.lesions["agatston"] > 0] for s, j in zip(stakes, judged, strict=True)])
     )
     left = [losses_of(j, s, thresholds, loss) for s, j in zip(stakes, judged, strict=True)]
@@ -247,12 +243,6 @@ PROMISE_COLUMNS = (
     "untouched",
 )
 """Headings of `promise_table`; lesions referred per scan, and scans of which nothing is referred."""
-
-
-def _thresholds(stakes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rising thresholds from all lesions referred to none."""
-    steps = np.quantile(stakes, np.linspace(0, 1, STEPS)) if len(stakes) else np.zeros(0)
-    return np.unique(np.concatenate([[0.0], steps, [1.0 + stakes.max(initial=0)]]))
 
 
 SPLIT_COLUMNS = ("error", "tolerated", "promised", "mean observed", "splits above", "impossible", "lesions")

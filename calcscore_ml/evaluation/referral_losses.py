@@ -15,6 +15,9 @@ from calcscore_ml.evaluation.patients import find_patients
 from calcscore_ml.referral.promise import SMALL_AGATSTON, Loss
 from calcscore_ml.scores.risk import RiskScheme
 
+POINTS = 500
+"""Thresholds at which losses are computed."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Left:
@@ -113,6 +116,28 @@ def losses_left(
     for target, values in zip(out, (left, referred), strict=True):
         np.add.at(target, who.of_scan, values * weight)
     return Left(np.clip(out[0], 0, 1), out[1])
+
+
+def rising_thresholds(stakes: NDArray[np.float64], points: int = POINTS) -> NDArray[np.float64]:
+    """Return thresholds from one that every lesion reaches to one that none does, denser where few do.
+
+    Nearly all lesions of a cohort have next to nothing at stake, so steps are even in the logarithm of the number of
+    lesions referred, not in that number.
+
+    Parameters
+    ----------
+    stakes : (n,) array of float
+        At least 0.
+    points : int
+        How many thresholds, about.
+
+    >>> rising_thresholds(np.array([0.0, 0.2, 0.0, 0.7])).tolist()
+    [0.0, 0.2, 0.7, 1.7]
+    """
+    values = np.unique(stakes)[::-1]
+    if len(values) > points:
+        values = values[np.unique(np.geomspace(1, len(values), points).astype(np.intp) - 1)]
+    return np.unique(np.concatenate([[0.0], values, [1.0 + values.max(initial=0.0)]]))
 
 
 def simulated_expert(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import ARTERIES
 from calcscore_ml.evaluation.lesions import need_columns
-from calcscore_ml.evaluation.referral_losses import losses_left
+from calcscore_ml.evaluation.referral_losses import POINTS, losses_left, rising_thresholds
 from calcscore_ml.referral.promise import LOSSES, SMALL_AGATSTON, Loss
 from calcscore_ml.scores.risk import RiskScheme
 
@@ -20,9 +20,6 @@ RANDOM, ORACLE = "random", "oracle"
 
 REPEATS = 20
 """Random orders whose mean stands for chance."""
-
-POINTS = 400
-"""Thresholds at which a curve is computed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +105,7 @@ def policy_curves(
     rng = np.random.default_rng(seed)
 
     def curve(order: NDArray[np.float64], loss: Loss) -> PolicyCurve:
-        thresholds = _thresholds(order[lesions["agatston"].to_numpy() > 0])
+        thresholds = rising_thresholds(order[lesions["agatston"].to_numpy() > 0])[::-1]
         found = losses_left(lesions, scans, stake=order, thresholds=thresholds, loss=loss, scheme=scheme, expert=expert)
         return PolicyCurve(loss, found.referred.mean(axis=0), found.losses.mean(axis=0))
 
@@ -139,11 +136,3 @@ def oracle_order(lesions: pd.DataFrame, scans: pd.DataFrame, loss: Loss, scheme:
         wrong = scheme.categories(total) != scheme.categories(reference)
         weight = weight * np.where(wrong[of_scan], 1.0, 1e-6)
     return np.asarray(weight, dtype=float)
-
-
-def _thresholds(order: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Falling thresholds from above every value to the lowest, denser where few are referred."""
-    values = np.unique(order)[::-1]
-    if len(values) > POINTS:
-        values = values[np.unique(np.geomspace(1, len(values), POINTS).astype(np.intp) - 1)]
-    return np.concatenate([[np.inf], values])
