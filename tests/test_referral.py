@@ -211,6 +211,23 @@ def test_what_cannot_change_the_score_is_not_referred():
     assert not chosen(ReferralPolicy(), p, measure(p), np.zeros(3))[0].any()
 
 
+MINIMA = {"min_effect_agatston": "effect", "min_change_agatston": "change", "min_category_change": "category"}
+"""Which stake each minimum is of."""
+
+
+@given(seeds, st.sampled_from(sorted(MINIMA)), st.floats(0.05, 0.95))
+def test_each_minimum_is_of_its_stake(seed, name, share):
+    """Of the doubtful lesions those are referred that reach the minimum, and the others say by what they do not."""
+    p, parts, effect = ensemble(seed)
+    u, stakes = measure(p, parts), weigh(p, decide(p), effect, SCHEME, draws=200)
+    values = getattr(stakes, MINIMA[name])
+    least = float(min(1.0, np.quantile(values, share)) if name == "min_category_change" else np.quantile(values, share))
+    every = refer(ALL_RULES, u, stakes).referred
+    found = refer(replace(ALL_RULES, **{name: least}), u, stakes)
+    assert (found.referred == (every & (values >= least))).all()
+    assert all("not referred: " in found.reasons[i] for i in np.flatnonzero(every & ~found.referred))
+
+
 def test_lesions_that_are_hardly_coronary_are_left_alone():
     """Whether calcium is of the aorta or of a valve is not worth an expert's time."""
     p = np.array([[0, 0, 0, 0, 0, 0.5, 0.5, 0], [0, 0.06, 0, 0, 0, 0.47, 0.47, 0]])
@@ -409,6 +426,14 @@ def test_a_speck_beside_much_calcium_is_not_worth_a_look_and_one_beside_none_is(
     assert alone.category[0] == pytest.approx(0.5)
     assert beside.category[0] == 0
     assert alone.change[0] == beside.change[0] == 1
+
+
+def test_doubt_is_of_the_artery_and_change_of_being_coronary():
+    """Which artery is open may be doubtful where the score is not; outside the arteries all sites are one answer."""
+    p = np.array([[0.1, 0.5, 0.4, 0, 0, 0, 0, 0], [0.4, 0.1, 0, 0, 0, 0.5, 0, 0]])
+    stakes = weigh(p, decide(p), np.array([10.0, 10.0]), SCHEME)
+    assert stakes.doubt == pytest.approx([0.5, 0.1])
+    assert stakes.change == pytest.approx([1.0, 1.0])
 
 
 def test_stakes_of_no_lesion_are_none():

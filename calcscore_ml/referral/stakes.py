@@ -121,20 +121,15 @@ def _categories(
     open_ = np.flatnonzero((effect > 0) & (flips > SURE))
     if not len(open_):
         return out, 0.0
-    sure = float(effect[now].sum() - effect[open_][now[open_]].sum())
+    sure = float(np.delete(effect * now, open_).sum())
     drawn = np.random.default_rng(seed).random((draws, len(open_))) < coronary[open_]
     parts = drawn * effect[open_]
     total = sure + parts.sum(axis=1)
-    of_truth = scheme.categories(_cleared(total))
+    of_truth = scheme.categories(total)
     for column, lesion in enumerate(open_):
         # The others as drawn: this lesion as it is labelled now, beside the opposite.
         others = total - parts[:, column]
-        without, with_it = (scheme.categories(_cleared(others + extra)) for extra in (0.0, effect[lesion]))
+        without, with_it = (scheme.categories(others + extra) for extra in (0.0, effect[lesion]))
         out[lesion] = flips[lesion] * float((without != with_it).mean())
     as_scored = scheme.category(float(effect[now].sum()))
     return out, float((of_truth != as_scored).mean())
-
-
-def _cleared(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Make sums that are zero but for rounding zero: nothing is not a little calcium."""
-    return np.where(scores < 1e-9, 0.0, scores)
