@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.lesions import need_columns
-from calcscore_ml.evaluation.referral_losses import Left, losses_left
+from calcscore_ml.evaluation.referral_losses import Left, losses_left, simulated_expert
 from calcscore_ml.recipe import Recipe, parse_recipe
-from calcscore_ml.referral.promise import SMALL_AGATSTON, Loss
+from calcscore_ml.referral.promise import Loss, stake_of
 from calcscore_ml.scores.risk import find_scheme
+
+DRAWS = 20
+"""Experts who err, each on lesions of their own, over whom a loss is averaged."""
 
 STAKES = ["scan_id", "truth", "predicted", "likeliest", "agatston", "coronary", "doubt", "change", "category"]
 """Columns of an evaluation's lesions that promises are made from."""
@@ -74,13 +78,39 @@ def read_judged(folder: Path | str) -> Judged:
     return Judged(lesions, scans.assign(patient_id=scans["patient"].astype(str)), model, recipe, where.name)
 
 
-def stakes_in(judged: Judged, loss: Loss) -> NDArray[np.float64]:
+def stakes_in(judged: Judged, loss: Loss, expert_error: float = 0.0) -> NDArray[np.float64]:
     """Return the stake of every lesion in a loss, as `calcscore_ml.referral.policy.stake_in` gives it scan by scan."""
     lesions = judged.lesions
-    if loss != "agatston":
-        return lesions["doubt" if loss == "lesions" else "category"].to_numpy(dtype=float)
     expected = (lesions["agatston"] * lesions["coronary"]).groupby(lesions["scan_id"]).transform("sum")
-    return (lesions["change"] / expected.clip(lower=SMALL_AGATSTON)).to_numpy(dtype=float)
+    effect, doubt, change, category = (
+        lesions[name].to_numpy(dtype=float) for name in ("agatston", "doubt", "change", "category")
+    )
+    return stake_of(
+        loss,
+        effect=effect,
+        doubt=doubt,
+        change=change,
+        category=category,
+        expected=expected.to_numpy(dtype=float),
+        expert_error=expert_error,
+    )
+
+
+def losses_with(
+    judged: Judged, thresholds: NDArray[np.float64], loss: Loss, expert_error: float = 0.0, seed: int = 0
+) -> Left:
+    """Return what is left of an error when an expert decides who errs now and then, the mean over `DRAWS` of them."""
+    stake = stakes_in(judged, loss, expert_error)
+    if not expert_error:
+        return losses_of(judged, stake, thresholds, loss)
+    truth, likeliest = (judged.lesions[name].to_numpy() for name in ("truth", "likeliest"))
+    experts = (simulated_expert(truth, likeliest, expert_error, seed + i) for i in range(DRAWS))
+    return mean_left([losses_of(judged, stake, thresholds, loss, expert) for expert in experts])
+
+
+def mean_left(found: Sequence[Left]) -> Left:
+    """Return the mean of what several experts leave of the same lesions."""
+    return Left(np.mean([f.losses for f in found], axis=0), found[0].referred)
 
 
 def losses_of(

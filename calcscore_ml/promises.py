@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, patient_bootstrap
 from calcscore_ml.evaluation.intervals import Interval
 from calcscore_ml.evaluation.referral_losses import rising_thresholds, simulated_expert
-from calcscore_ml.judged import Judged, losses_of, stakes_in
+from calcscore_ml.judged import DRAWS, Judged, losses_of, losses_with, mean_left, stakes_in
 from calcscore_ml.referral.promise import Loss, Promise, choose_threshold
 
 
@@ -70,7 +71,13 @@ class Kept:
 
 
 def make_promise(
-    judged: Judged, loss: Loss, tolerated: float, *, confidence: float | None = None, calibrated_on: str = ""
+    judged: Judged,
+    loss: Loss,
+    tolerated: float,
+    *,
+    confidence: float | None = None,
+    expert_error: float = 0.0,
+    calibrated_on: str = "",
 ) -> Promise:
     """Find the threshold by which a referral keeps a promise, on calibration patients.
 
@@ -84,6 +91,8 @@ def make_promise(
         Its largest mean over patients, 0 to 1.
     confidence : float or None
         See `Promise`.
+    expert_error : float
+        How often the expert errs. The model's own labels stay where it is surer than that.
     calibrated_on : str
         The cohort in words; the folder's name when empty.
 
@@ -92,12 +101,9 @@ def make_promise(
     ResultError
         When the promise cannot be kept; the message says what can be promised.
     """
-    stake = stakes_in(judged, loss)
-    thresholds = rising_thresholds(stake[judged.lesions["agatston"].to_numpy() > 0])
-    losses = losses_of(judged, stake, thresholds, loss).losses
-    chosen = choose_threshold(
-        losses, thresholds, tolerated, confidence=confidence, binary=bool(np.isin(losses, (0, 1)).all())
-    )
+    thresholds = _thresholds([judged], loss, expert_error)
+    losses = losses_with(judged, thresholds, loss, expert_error).losses
+    chosen = choose_threshold(losses, thresholds, tolerated, confidence=confidence, binary=_is_binary(losses))
     return Promise(
         loss=loss,
         tolerated=tolerated,
@@ -106,11 +112,12 @@ def make_promise(
         confidence=confidence,
         model_sha256=judged.model["model_sha256"],
         calibrated_on=calibrated_on or judged.name,
+        expert_error=expert_error,
     )
 
 
 def hold_against(
-    promise: Promise, judged: Judged, *, expert_error: float = 0.0, seed: int = 0, n: int = RESAMPLES
+    promise: Promise, judged: Judged, *, expert_error: float | None = None, seed: int = 1000, n: int = RESAMPLES
 ) -> Kept:
     """Hold a promise against patients that it was not calibrated on.
 
@@ -120,10 +127,10 @@ def hold_against(
         Of `make_promise`.
     judged : Judged
         Held-out patients, evaluated with the same model.
-    expert_error : float
-        How often a simulated expert errs; 0: decides as the reference does.
+    expert_error : float or None
+        How often simulated experts err; as the promise has it when not given.
     seed, n : int
-        Of the expert's errors and of the bootstrap over patients, and how often it resamples.
+        Of the experts' errors and of the bootstrap over patients, and how often it resamples.
 
     Raises
     ------
@@ -135,10 +142,12 @@ def hold_against(
             f"a promise is held against patients evaluated with its own model {promise.model_sha256[:12]}, got "
             f"{judged.model['model_sha256'][:12]} in {judged.name}; evaluate with the same model"
         )
-    lesions = judged.lesions
-    expert = simulated_expert(lesions["truth"].to_numpy(), lesions["likeliest"].to_numpy(), expert_error, seed)
+    errs = promise.expert_error if expert_error is None else expert_error
     thresholds = np.array([promise.threshold, np.inf])
-    found = losses_of(judged, stakes_in(judged, promise.loss), thresholds, promise.loss, expert)
+    stake = stakes_in(judged, promise.loss, promise.expert_error)
+    truth, likeliest = (judged.lesions[name].to_numpy() for name in ("truth", "likeliest"))
+    experts = (simulated_expert(truth, likeliest, errs, seed + i) for i in range(DRAWS if errs else 1))
+    found = mean_left([losses_of(judged, stake, thresholds, promise.loss, expert) for expert in experts])
     after, before = (
         patient_bootstrap(
             lambda drawn: float(np.mean(drawn)), {str(i): np.array([v]) for i, v in enumerate(column)}, n=n, seed=seed
@@ -147,7 +156,7 @@ def hold_against(
     )
     return Kept(
         promise,
-        expert_error,
+        errs,
         len(found.losses),
         before,
         after,
@@ -163,6 +172,7 @@ def over_splits(
     *,
     calibrate: int,
     confidence: float | None = None,
+    expert_error: float = 0.0,
     splits: int = 200,
     seed: int = 0,
 ) -> OverSplits:
@@ -172,20 +182,17 @@ def over_splits(
     ----------
     judged : sequence of Judged
         Cohorts of different patients, evaluated with the same model; all are put into one pot.
-    loss, tolerated, confidence
+    loss, tolerated, confidence, expert_error
         As `make_promise` takes them.
     calibrate : int
         Number of calibration patients; the others are held out.
     splits, seed : int
         How often, and the seed of the draws.
     """
-    stakes = [stakes_in(j, loss) for j in judged]
-    thresholds = rising_thresholds(
-        np.concatenate([s[j.lesions["agatston"] > 0] for s, j in zip(stakes, judged, strict=True)])
-    )
-    left = [losses_of(j, s, thresholds, loss) for s, j in zip(stakes, judged, strict=True)]
+    thresholds = _thresholds(judged, loss, expert_error)
+    left = [losses_with(j, thresholds, loss, expert_error, seed) for j in judged]
     losses, referred = (np.concatenate([getattr(f, name) for f in left]) for name in ("losses", "referred"))
-    binary = bool(np.isin(losses, (0, 1)).all())
+    binary = _is_binary(losses)
     rng = np.random.default_rng(seed)
     observed, asked = [], []
     for _ in range(splits):
@@ -245,16 +252,28 @@ PROMISE_COLUMNS = (
 """Headings of `promise_table`; lesions referred per scan, and scans of which nothing is referred."""
 
 
-SPLIT_COLUMNS = ("error", "tolerated", "promised", "mean observed", "splits above", "impossible", "lesions")
+SPLIT_COLUMNS = (
+    "error",
+    "tolerated",
+    "promised",
+    "expert errs",
+    "mean observed",
+    "splits above",
+    "impossible",
+    "lesions",
+)
 """Headings of `split_row`."""
 
 
-def split_row(loss: Loss, tolerated: float, found: OverSplits, confidence: float | None = None) -> tuple[str, ...]:
+def split_row(
+    loss: Loss, tolerated: float, found: OverSplits, confidence: float | None = None, expert_error: float = 0.0
+) -> tuple[str, ...]:
     """Return what a promise gave over splits as a row of text."""
     return (
         loss,
         f"{tolerated:.3g}",
         _how(confidence),
+        f"{expert_error:.0%}",
         f"{found.observed:.3f}",
         f"{found.above:.0%}",
         f"{found.impossible} of {found.splits}",
@@ -264,3 +283,14 @@ def split_row(loss: Loss, tolerated: float, found: OverSplits, confidence: float
 
 def _how(confidence: float | None) -> str:
     return "mean" if confidence is None else f"{confidence:.0%}"
+
+
+def _is_binary(losses: NDArray[np.float64]) -> bool:
+    return bool(np.isin(losses, (0, 1)).all())
+
+
+def _thresholds(judged: Sequence[Judged], loss: Loss, expert_error: float) -> NDArray[np.float64]:
+    """Thresholds among which one is chosen; an expert who errs is not asked about lesions with nothing at stake."""
+    stakes = np.concatenate([stakes_in(j, loss, expert_error)[j.lesions["agatston"].to_numpy() > 0] for j in judged])
+    found = rising_thresholds(stakes)
+    return found[found > 0] if expert_error else found

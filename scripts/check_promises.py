@@ -40,16 +40,17 @@ def main() -> None:
     calibration, held_out = read_judged(options.calibration), read_judged(options.held_out)
     kept: list[Kept] = []
     refused, split = [], []
-    for loss, tolerated, confidence in product(LOSSES, options.tolerated, (None, 0.9)):
+    pot, n = [calibration, held_out], len(calibration.scans)
+    for errs, loss, tolerated, sure in product(options.experts, LOSSES, options.tolerated, (None, 0.9)):
         try:
-            promise = make_promise(calibration, loss, tolerated, confidence=confidence)
+            promise = make_promise(calibration, loss, tolerated, confidence=sure, expert_error=errs)
         except ResultError as error:
-            refused.append(f"- {loss} at most {tolerated:g}: {error}")
+            refused.append(f"- {loss} at most {tolerated:g}, expert errs {errs:.0%}: {error}")
         else:
-            kept.extend(hold_against(promise, held_out, expert_error=e) for e in options.experts)
-        pot, n = [calibration, held_out], len(calibration.scans)
-        found = over_splits(pot, loss, tolerated, calibrate=n, confidence=confidence, splits=options.splits)
-        split.append(split_row(loss, tolerated, found, confidence))
+            kept.append(hold_against(promise, held_out))
+        asked = {"calibrate": n, "splits": options.splits}
+        found = over_splits(pot, loss, tolerated, confidence=sure, expert_error=errs, **asked)
+        split.append(split_row(loss, tolerated, found, sure, errs))
     tables = (markdown_table(PROMISE_COLUMNS, promise_table(kept)), markdown_table(SPLIT_COLUMNS, split))
     text = "\n\n".join([*tables, *refused]) + "\n"
     write_text(options.output, text, overwrite=True)

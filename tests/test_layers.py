@@ -8,7 +8,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"calcscore_features"},
-    {"errors", "files", "anatomy", "geometry", "scan", "protocol", "components", "manifest", "csv_lines", "configs", "batch"},
+    {
+        "errors",
+        "files",
+        "anatomy",
+        "geometry",
+        "scan",
+        "protocol",
+        "components",
+        "manifest",
+        "csv_lines",
+        "configs",
+        "batch",
+    },
     {"io", "quality"},
     {"heart", "candidates"},
     {"table", "models", "importers"},

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value, find_best_predict_param, get_r_hat_plus
+from scipy.stats import binom
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.referral_losses import losses_left, simulated_expert
-from calcscore_ml.evaluation.referral_policies import ORACLE, RANDOM, policy_curves
+from calcscore_ml.evaluation.referral_policies import ORACLE, RANDOM, oracle_order, policy_curves
 from calcscore_ml.referral.promise import LOSSES, choose_threshold, monotone, p_values
 from calcscore_ml.scores.risk import find_scheme
 
@@ -65,10 +66,11 @@ def by_hand(table, scans, stake, threshold, loss):
 
 
 @settings(max_examples=10, deadline=None)
-@given(seeds, st.sampled_from(LOSSES), st.floats(0, 1))
-def test_losses_equal_those_counted_lesion_by_lesion(seed, loss, threshold):
-    """The loss of each patient at a threshold is what deciding its lesions one by one leaves."""
+@given(seeds, st.sampled_from(LOSSES), st.integers(0, 71))
+def test_losses_equal_those_counted_lesion_by_lesion(seed, loss, at):
+    """The loss of each patient at a threshold, one lesion's own stake, is what deciding them one by one leaves."""
     table, scans, stake = cohort(seed, patients=6)
+    threshold = stake[at]
     found = losses_left(table, scans, stake=stake, thresholds=np.array([threshold]), loss=loss, scheme=SCHEME)
     assert found.losses[:, 0] == pytest.approx(by_hand(table, scans, stake, threshold, loss))
 
@@ -131,6 +133,25 @@ def test_p_values_are_those_of_mapie(n, tolerated, binary):
     assert p_values(mean, n, tolerated, binary=binary)[whole] == pytest.approx(np.minimum(expected, 1)[whole])
 
 
+@given(st.integers(1, 300), st.floats(0.01, 0.5))
+def test_p_values_are_of_whole_numbers_of_wrong_patients(n, tolerated):
+    """A mean of k wrong patients of n, whatever rounding made of it, has the p-value of k."""
+    k = np.arange(n)
+    assert (p_values(k / n, n, tolerated, binary=True) <= binom.cdf(k, n, tolerated) + 1e-12).all()
+
+
+def test_the_oracle_of_the_category_sees_wrong_categories_first():
+    """Lesions that are wrong in patients whose category is wrong come before all others."""
+    table, scans, _ = cohort(4, patients=40)
+    order = oracle_order(table, scans, "category", SCHEME)
+    none = losses_left(table, scans, stake=order, thresholds=np.array([np.inf]), loss="category", scheme=SCHEME)
+    wrong = dict(zip(sorted(set(scans["patient_id"])), none.losses[:, 0], strict=True))
+    patient = dict(zip(scans["scan_id"], scans["patient_id"], strict=True))
+    hit = np.array([wrong[patient[s]] > 0 for s in table["scan_id"]])
+    assert hit.any()
+    assert order[~hit].max() < 1e-3
+
+
 @given(seeds)
 def test_a_monotone_loss_never_falls_with_the_threshold_and_is_the_smallest_such(seed):
     """It is at least the loss, rises with the threshold, and equals the loss wherever that already rises."""
@@ -173,9 +194,9 @@ def test_promises_hold_on_patients_never_seen(loss):
 
 def test_an_impossible_promise_says_what_can_be_promised():
     """Too few patients, or errors that no lesion explains, are named with the least that must be tolerated."""
-    with pytest.raises(ResultError, match=r"9 calibration patients and every lesion decided, at least 0\.1"):
+    with pytest.raises(ResultError, match=r"9 calibration patients and every lesion at stake decided, at least 0\.1"):
         choose_threshold(np.zeros((9, 3)), np.arange(3.0), 0.05)
-    with pytest.raises(ResultError, match=r"no candidate covers leaves a loss of 0\.2"):
+    with pytest.raises(ResultError, match=r"no candidate covers, and the expert's errors, leave a loss of 0\.2"):
         choose_threshold(np.full((99, 3), 0.2), np.arange(3.0), 0.05)
     with pytest.raises(ResultError, match="with confidence 95%"):
         choose_threshold(np.zeros((9, 3)), np.arange(3.0), 0.05, confidence=0.95)

@@ -67,8 +67,7 @@ def test_a_rare_label_is_not_far_for_being_rare():
     reach = learn_reach(table, labels)
     assert np.median(reach.distance(table[labels == 2])) < 1
     alone = learn_reach(table, np.where(np.arange(2000) == 0, 3, 0))
-    seen = (table[0] - alone.median) / alone.spread @ alone.directions.T
-    assert np.linalg.norm(alone.centres - seen, axis=1).min() > 1e-6
+    assert alone.distance(table[:1])[0] > 0.01
 
 
 def test_a_reach_is_read_as_it_was_written():

@@ -54,6 +54,8 @@ def test_what_data_could_resolve_and_what_it_could_not_make_up_the_whole(seed):
     p, parts, _ = ensemble(seed)
     u = measure(p, parts)
     assert u.disagreement + u.ambiguity == pytest.approx(u.entropy)
+    calibrated = measure(np.sqrt(p) / np.sqrt(p).sum(axis=1, keepdims=True), parts)
+    assert calibrated.disagreement == pytest.approx(u.disagreement)  # of the members, whatever is made of their mean
 
 
 def test_measures_at_the_extremes():
@@ -353,7 +355,8 @@ def test_a_scan_beyond_the_model_goes_to_the_expert_as_a_whole(rule, scan, says)
     """Every lesion that may be coronary and counts is referred then, beyond the budget, and the result says why."""
     p, parts, effect = ensemble(3)
     u, stakes = measure(p, parts), weigh(p, decide(p), effect, SCHEME)
-    policy = replace(ALL_RULES, max_lesions=1, whole_scan=rule)
+    policy = replace(ALL_RULES, max_lesions=1, min_coronary=0.3, whole_scan=rule)
+    assert ((u.coronary < 0.3) & (effect > 0)).any()
     found = refer(policy, u, stakes, scan)
     assert says in " ".join(found.whole_scan)
     assert (found.referred == ((effect > 0) & (u.coronary >= policy.min_coronary))).all()
@@ -451,8 +454,10 @@ def test_a_scan_is_worth_what_its_lesions_are(seed):
     u = measure(p, parts)
     values = of_scans(scans, u)
     assert sum(values.values()) == pytest.approx(scan_value(u))
-    clear = np.tile(np.eye(8)[[0]], (5, 1))
-    more = measure(np.vstack([p, clear]), np.concatenate([parts, np.stack([clear] * len(parts))], axis=1))
+    clear = np.tile((np.eye(8)[[0]] + np.eye(8)[[5]]) / 2, (5, 1))  # bone or aorta: members differ, but not on calcium
+    said = np.stack([np.tile(np.eye(8)[[5 * (i % 2)]], (5, 1)) for i in range(len(parts))])
+    more = measure(np.vstack([p, clear]), np.concatenate([parts, said], axis=1))
+    assert more.disagreement[-1] > 0.1
     assert scan_value(more) == pytest.approx(scan_value(u))
 
 

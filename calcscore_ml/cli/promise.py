@@ -30,7 +30,7 @@ def promise(
         Path | None, typer.Option(help="Folder of an evaluation of held-out patients to hold the promise against.")
     ] = None,
     expert_error: Annotated[
-        float, typer.Option(min=0, max=1, help="How often the simulated expert of --check errs.")
+        float, typer.Option(min=0, max=0.99, help="How often your experts err, of the lesions they decide.")
     ] = 0.0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Recipe file to write.")] = Path("promised.toml"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a recipe that is already there.")] = False,
@@ -64,8 +64,8 @@ def promise(
     if check is not None and check.resolve() == calibration.resolve():
         raise ResultError(f"a promise is held against other patients than it was calibrated on, got {check} for both")
     judged = read_judged(calibration)
-    made = make_promise(judged, named, tolerated, confidence=confidence)
-    kept = None if check is None else hold_against(made, read_judged(check), expert_error=expert_error)
+    made = make_promise(judged, named, tolerated, confidence=confidence, expert_error=expert_error)
+    kept = None if check is None else hold_against(made, read_judged(check))
     write_text(output, promised_recipe(judged, made), overwrite=overwrite)
     if as_json:
         emit({"promise": asdict(made), "says": made.say(), "held_out": None if kept is None else asdict(kept)})

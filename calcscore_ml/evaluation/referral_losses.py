@@ -168,10 +168,12 @@ def _artery(labels: NDArray[np.integer], left_main_as_lad: bool) -> NDArray[np.i
 
 def _wrong_share(truth: NDArray[np.intp], predicted: NDArray[np.intp], said: NDArray[np.intp]) -> NDArray[np.float64]:
     """Share of wrong lesions when the first k of n are decided, for k = 0 to n."""
-    counted = np.count_nonzero((truth > 0) | (predicted > 0) | (said > 0))
+    named = (truth > 0) | (predicted > 0)
+    # What nobody but an expert who errs calls calcified is a lesion from then on.
+    counted = np.count_nonzero(named) + np.concatenate([[0], np.cumsum(~named & (said > 0))])
     before, after = (truth != predicted).astype(float), (truth != said).astype(float)
     wrong = before.sum() + np.concatenate([[0.0], np.cumsum(after - before)])
-    return np.asarray(wrong / max(counted, 1))
+    return np.asarray(wrong / np.maximum(counted, 1))
 
 
 def _totals(effect: NDArray[np.float64], now: NDArray[np.bool_], said: NDArray[np.bool_]) -> NDArray[np.float64]:

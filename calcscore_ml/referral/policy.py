@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from calcscore_ml.errors import ModelError
-from calcscore_ml.referral.promise import SMALL_AGATSTON, Loss, Promise
+from calcscore_ml.referral.promise import Loss, Promise, stake_of
 from calcscore_ml.referral.stakes import Stakes
 from calcscore_ml.referral.uncertainty import Uncertainty
 
@@ -223,8 +223,9 @@ def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan
         reasons.append(reason)
 
     if policy.promise is not None:
-        stake = stake_in(policy.promise.loss, stakes)
-        for i in map(int, np.flatnonzero(~referred & (stake >= policy.promise.threshold) & (stakes.effect > 0))):
+        stake = stake_in(policy.promise.loss, stakes, policy.promise.expert_error)
+        needed = (stake >= policy.promise.threshold) & (stakes.effect > 0)
+        for i in map(int, np.flatnonzero(~referred & needed)):
             referred[i], reasons[i] = True, f"promised {policy.promise.loss}: stake {stake[i]:.2g}"
     whole = _whole_scan(policy.whole_scan, stakes, scan or ScanDoubts(), int((doubtful & matters).sum()))
     if whole:
@@ -234,13 +235,17 @@ def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan
     return Referral(referred, tuple(reasons), np.array(urgency), whole)
 
 
-def stake_in(loss: Loss, stakes: Stakes) -> NDArray[np.float64]:
-    """Return what each lesion of a scan contributes to an expected loss, (n,): what a promise orders lesions by."""
-    if loss == "lesions":
-        return stakes.doubt
-    if loss == "category":
-        return stakes.category
-    return stakes.change / max(stakes.expected, SMALL_AGATSTON)
+def stake_in(loss: Loss, stakes: Stakes, expert_error: float = 0.0) -> NDArray[np.float64]:
+    """Return the stake of each lesion of a scan in a loss, (n,); see `stake_of`."""
+    return stake_of(
+        loss,
+        effect=stakes.effect,
+        doubt=stakes.doubt,
+        change=stakes.change,
+        category=stakes.category,
+        expected=stakes.expected,
+        expert_error=expert_error,
+    )
 
 
 def _causes(policy: ReferralPolicy, uncertainty: Uncertainty) -> list[list[str]]:

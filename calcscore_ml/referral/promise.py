@@ -35,8 +35,8 @@ SMALL_AGATSTON = 10.0
 
 ASSUMPTIONS = (
     "It holds on average over patients drawn as the calibration patients were, with scanners, protocols and burdens in "
-    "the same mix, not for each patient or protocol on its own; for experts whose decisions are the reference's; and "
-    "for this model and recipe alone."
+    "the same mix, not for each patient or protocol on its own; for experts {experts}; and for this model and recipe "
+    "alone."
 )
 """What every promise rests on."""
 
@@ -64,6 +64,8 @@ class Promise:
         Of the model it was calibrated for; a promise does not hold for another.
     calibrated_on : str
         Cohort, in words.
+    expert_error : float
+        How often the expert errs, 0 to 1: what the promise was calibrated for.
     """
 
     loss: Loss
@@ -73,15 +75,57 @@ class Promise:
     confidence: OpenShare | None = None
     model_sha256: str = ""
     calibrated_on: str = ""
+    expert_error: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def say(self) -> str:
         """Return the promise and what it rests on, in words."""
         how = "on average" if self.confidence is None else f"with confidence {self.confidence:.0%}"
         whose = f" of {self.calibrated_on}" if self.calibrated_on else ""
+        errs = f"who err on {self.expert_error:.3g} of the lesions they decide, whichever these are"
+        assumed = ASSUMPTIONS.format(experts=errs if self.expert_error else "whose decisions are the reference's")
         return (
             f"Once the referred lesions are decided, the {WORDS[self.loss]} is at most {self.tolerated:.3g} {how}. "
-            f"{ASSUMPTIONS} Calibrated on {self.patients} patients{whose}."
+            f"{assumed} Calibrated on {self.patients} patients{whose}."
         )
+
+
+def stake_of(
+    loss: Loss,
+    *,
+    effect: NDArray[np.float64],
+    doubt: NDArray[np.float64],
+    change: NDArray[np.float64],
+    category: NDArray[np.float64],
+    expected: float | NDArray[np.float64],
+    expert_error: float = 0.0,
+) -> NDArray[np.float64]:
+    """Return what each lesion contributes to an expected loss, (n,): what a promise orders lesions by.
+
+    An expert who errs now and then takes as much from a lesion's stake as he is likely to spoil; a lesion of which the
+    model is surer than he is has nothing at stake, and is not shown to him.
+
+    Parameters
+    ----------
+    loss : {'lesions', 'category', 'agatston'}
+        Which error.
+    effect, doubt, change, category, expected
+        As in `calcscore_ml.referral.stakes.Stakes`; `expected` is of each lesion's scan.
+    expert_error : float
+        How often the expert errs.
+
+    >>> one = np.ones(2)
+    >>> stake_of("agatston", effect=100 * one, doubt=one, change=np.array([20.0, 2.0]), category=one, expected=100.0,
+    ...     expert_error=0.05).round(3).tolist()
+    [0.15, 0.0]
+    """
+    if loss == "lesions":
+        return np.clip(doubt - expert_error, 0, None)
+    stake = category if loss == "category" else change / np.maximum(expected, SMALL_AGATSTON)
+    if not expert_error:
+        return np.asarray(stake)
+    # What is left of the probability that the label is wrong, once the expert's own errors are taken off.
+    spoilt = np.divide(expert_error * effect, change, out=np.ones(len(change)), where=change > 0)
+    return np.asarray(stake * np.clip(1 - spoilt, 0, None))
 
 
 def monotone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -153,8 +197,8 @@ def choose_threshold(
     else:
         kept = p_values(mean, n, tolerated, binary=binary) <= 1 - confidence
         least = float("nan")
-    # The first that fails ends the sequence: what comes after it is not looked at.
-    passed = int(np.argmin(kept)) if not kept.all() else count
+    # Losses rise with the threshold, so what passes comes first: a sequence of tests that the first failure ends.
+    passed = int(np.count_nonzero(kept))
     if not passed:
         raise ResultError(_impossible(n, float(mean[0]), least, tolerated, confidence))
     return float(thresholds[passed - 1])
@@ -179,9 +223,11 @@ def _impossible(n: int, mean: float, least: float, tolerated: float, confidence:
     """Say why no threshold keeps a promise."""
     what = "no threshold keeps the promise: "
     if confidence is None:
-        what += f"with {n} calibration patients and every lesion decided, at least {least:.3g} must be tolerated"
+        what += (
+            f"with {n} calibration patients and every lesion at stake decided, at least {least:.3g} must be tolerated"
+        )
     else:
         what += f"{n} calibration patients do not show a loss below {tolerated:.3g} with confidence {confidence:.0%}"
     if mean > 0:
-        what += f" (what no candidate covers leaves a loss of {mean:.3g})"
+        what += f" (what no candidate covers, and the expert's errors, leave a loss of {mean:.3g})"
     return f"{what}, got {tolerated:.3g}; tolerate more, or bring more patients"
