@@ -8,7 +8,7 @@ import numpy as np
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.referral_policies import ORACLE, RANDOM, PolicyCurve
-from calcscore_ml.referral.promise import WORDS, Loss
+from calcscore_ml.referral.promise import Loss
 from calcscore_ml.reports.curves import CURVES, STYLES
 from calcscore_ml.reports.figures import FAINT, as_png, blank_figure
 
@@ -17,6 +17,12 @@ PRICES = (0.25, 0.5, 1.0, 2.0)
 
 DRAWN = ("near one half", "disagreement", "effect of the doubtful", "change", "category")
 """Orders that the figure shows beside chance and oracle; the table has all."""
+
+_TITLES: dict[Loss, str] = {
+    "lesions": "share of wrong lesions, mean of patients",
+    "category": "share of patients in the wrong category",
+    "agatston": "relative error of the Agatston score, mean",
+}
 
 Curves = Mapping[Loss, Mapping[str, PolicyCurve]]
 """As `calcscore_ml.evaluation.referral_policies.policy_curves` gives them."""
@@ -52,14 +58,12 @@ def policies_figure(curves: Curves, *, up_to: float = 5.0, seconds_per_lesion: f
         axes.set_xlim(0, up_to)
         axes.set_ylim(0, 1.08 * float(named[ORACLE].left[0]) or 1)
         axes.set_xlabel("lesions referred per scan")
-        axes.set_title(f"{loss}: {WORDS[loss]}".replace(" of a patient's", "\nof a patient's"), fontsize=9, wrap=True)
+        axes.set_ylabel(_TITLES[loss])
         if seconds_per_lesion is not None:
             each = seconds_per_lesion
             top = axes.secondary_xaxis("top", functions=(lambda x, each=each: x * each, lambda x, each=each: x / each))
-            top.set_xlabel("seconds per scan", fontsize=8)
+            top.set_xlabel("seconds of an expert per scan", fontsize=8)
             top.tick_params(labelsize=7)
-            axes.set_title(axes.get_title(), fontsize=9, pad=26)
-    panels[0].set_ylabel("mean error left")
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9, frameon=False
     )
