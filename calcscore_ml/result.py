@@ -285,7 +285,7 @@ def write_result(
     calcium: Calcium,
     report: str,
     *,
-    arteries: Mapping[Label, NDArray[np.float64]] | None = None,
+    arteries: Mapping[Label, NDArray[np.floating]] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a result folder; ``result.json`` comes last, so a folder that has it is complete.

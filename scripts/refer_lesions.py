@@ -49,7 +49,8 @@ def review(options: argparse.Namespace) -> int:
         write_text(options.queue, queue_csv(readings.values()), options.overwrite)
     if options.reviewed:
         for scan_id, reading in readings.items():
-            write_reviewed(options.reviewed / scan_id, reading, overwrite=options.overwrite)
+            paths = cases[scan_id].arteries
+            write_reviewed(options.reviewed / scan_id, reading, arteries=paths, overwrite=options.overwrite)
     for name, why in (*done.refused, *failed.items()):
         print(f"{name}: {why}", file=sys.stderr)
     print(f"{done.stored} decisions stored, {done.known} stood already, {len(done.refused)} refused")

@@ -3,13 +3,14 @@
 import csv
 import io
 
+import numpy as np
 import pytest
 from made_readings import made_result
 from test_scripts import run, run_afresh
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ReviewError
-from calcscore_ml.result import read_result, write_result
+from calcscore_ml.result import read_arteries, read_result, write_result
 from calcscore_ml.review.desk import SHARED, Desk, open_results
 from calcscore_ml.review.paper import QUEUE_COLUMNS, apply_verdicts, queue_csv, read_filled
 from calcscore_ml.review.queue import order_lesions
@@ -21,7 +22,8 @@ def results(tmp_path):
     """Results of three scans on disk."""
     for seed, scan_id in enumerate(("scan-1", "=scan-2", "scan-3"), start=1):
         result, calcium = made_result(seed, scan_id=scan_id)
-        write_result(tmp_path / "results" / scan_id.strip("="), result, calcium, "a report")
+        paths = {Label.LAD: np.array([[1.0, 2.5, 3.0], [2.0, 3.5, 4.25]])}
+        write_result(tmp_path / "results" / scan_id.strip("="), result, calcium, "a report", arteries=paths)
     return tmp_path / "results"
 
 
@@ -118,6 +120,9 @@ def test_the_script_reviews_a_folder(results, tmp_path):
         before, _ = read_result(results / name)
         after, _ = read_result(tmp_path / "reviewed" / name)
         assert after.range.pending == 0
+        paths, kept = (read_arteries(folder / name) for folder in (results, tmp_path / "reviewed"))
+        assert paths.keys() == kept.keys() == {Label.LAD}
+        assert kept[Label.LAD] == pytest.approx(paths[Label.LAD])
         assert after.score.total.agatston == pytest.approx(before.range.lowest)
         assert after.provenance.model["reviewed_by"] == "anna"
         assert f"{name}: {after.headline}" in out

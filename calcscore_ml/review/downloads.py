@@ -64,7 +64,8 @@ def _zipped(review: Review, observer: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="calcscore-") as folder, zipfile.ZipFile(packed, "w") as archive:
         for number, reading in enumerate(readings.values(), start=1):
             name = f"result-{number:04d}"
-            for file in sorted(write_reviewed(Path(folder) / name, reading).iterdir()):
+            paths = review.desk.cases[reading.scan_id].arteries
+            for file in sorted(write_reviewed(Path(folder) / name, reading, arteries=paths).iterdir()):
                 archive.write(file, f"{name}/{file.name}", zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
@@ -167,7 +167,12 @@ def write_decisions(path: Path | str, store: Store | Sequence[StoredEvent], *, o
 
 
 def write_reviewed(
-    folder: Path | str, reading: Reading, stored: Sequence[StoredEvent] | None = None, *, overwrite: bool = False
+    folder: Path | str,
+    reading: Reading,
+    stored: Sequence[StoredEvent] | None = None,
+    *,
+    arteries: Mapping[Label, NDArray[np.floating]] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the result folder of a reviewed scan: scores, lesions, voxels, and a report of what was decided.
 
@@ -179,6 +184,8 @@ def write_reviewed(
         What stands.
     stored : sequence of StoredEvent, optional
         Its events; the reading's own when not given.
+    arteries : mapping of Label to (n, 3) array, optional
+        Where each artery is expected, as the reviewed result had it.
     overwrite : bool
         Replace a result that is already there.
 
@@ -190,7 +197,7 @@ def write_reviewed(
     events = reading.events if stored is None else tuple(stored)
     result, calcium = to_result(reading, events)
     report = _template().render(result=result, reading=reading, rows=decision_rows(events), labels=_titles())
-    return write_result(folder, result, calcium, report, overwrite=overwrite)
+    return write_result(folder, result, calcium, report, arteries=arteries, overwrite=overwrite)
 
 
 def _decision(cells: dict[str, str], number: int) -> DecisionRow:
