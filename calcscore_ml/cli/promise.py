@@ -72,5 +72,6 @@ def promise(
         return
     screen.print(made.say(), markup=False)
     if kept is not None:
-        table(f"{kept.patients} held-out patients", PROMISE_COLUMNS, [promise_table([kept])[0]])
+        told = list(zip(PROMISE_COLUMNS, promise_table([kept])[0], strict=True))
+        table(f"Held against {kept.patients} held-out patients", ("", "value"), told)
     screen.print(f"recipe: {output}")
