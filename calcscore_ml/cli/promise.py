@@ -72,6 +72,6 @@ def promise(
         return
     screen.print(made.say(), markup=False)
     if kept is not None:
-        told = list(zip(PROMISE_COLUMNS, promise_table([kept])[0], strict=True))
+        told: list[tuple[object, ...]] = list(zip(PROMISE_COLUMNS, promise_table([kept])[0], strict=True))
         table(f"Held against {kept.patients} held-out patients", ("", "value"), told)
     screen.print(f"recipe: {output}")
