@@ -11,13 +11,20 @@ from pathlib import Path
 
 from calcscore_ml.review.server import open_review, serve
 
-for line in sys.stdin:
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        continue
-    setting = open_review(Path(sys.argv[1]), observers=["anna"], port=int(line))
+
+def launch(results, port):
+    """Serve a review until the process is killed."""
+    setting = open_review(results, observers=["anna"], port=port)
     address, _, token = setting.addresses["anna"].partition("/#token=")
     told = json.dumps({"pid": os.getpid(), "base": address, "token": token})
-    serve(setting, lambda text: print(text, file=sys.stderr), lambda told=told: print(told, flush=True))
-    os._exit(0)
+    serve(setting, lambda text: print(text, file=sys.stderr), lambda: print(told, flush=True))
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            continue
+        launch(Path(sys.argv[1]), int(line))
+        os._exit(0)
