@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from calcscore_ml.anatomy import ARTERIES
 from calcscore_ml.evaluation.lesions import need_columns
 from calcscore_ml.evaluation.referral_losses import POINTS, losses_left, rising_thresholds
+from calcscore_ml.referral.policy import ReferralPolicy
 from calcscore_ml.referral.promise import LOSSES, SMALL_AGATSTON, Loss
 from calcscore_ml.scores.risk import RiskScheme
 
 RANDOM, ORACLE = "random", "oracle"
 """Orders that need no model: chance, and what is wrong first, the largest error before the others."""
+
+MIN_CORONARY = ReferralPolicy().min_coronary
+"""Lesions less probably coronary are not asked for by their uncertainty: an aorta or a valve, whichever it is."""
 
 REPEATS = 20
 """Random orders whose mean stands for chance."""
@@ -59,16 +63,18 @@ def orders(lesions: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     ----------
     lesions : DataFrame
         One row per candidate, with the measures of `calcscore_ml.referral.uncertainty.Uncertainty` and the stakes
-        `doubt`, `change` and `category`. A measure that is not defined for all is left out.
+        `doubt`, `change` and `category`. A measure that is not defined for all is left out. Measures of uncertainty
+        are of lesions at least `MIN_CORONARY` coronary, as policies ask them.
     """
     need_columns(
         lesions, ["coronary", "entropy", "margin", "doubt", "change", "category", "agatston"], "a lesion table"
     )
+    asked = lesions["coronary"] >= MIN_CORONARY
     found = {
         "near one half": 0.5 - (lesions["coronary"] - 0.5).abs(),
-        "entropy": lesions["entropy"],
-        "margin": 1 - lesions["margin"],
-        **{name: lesions[name] for name in ("disagreement", "ambiguity", "distance") if name in lesions},
+        "entropy": asked * lesions["entropy"],
+        "margin": asked * (1 - lesions["margin"]),
+        **{name: asked * lesions[name] for name in ("disagreement", "ambiguity", "distance") if name in lesions},
         "effect of the doubtful": lesions["agatston"] * lesions["coronary"].between(0.1, 0.9),
         "doubt": lesions["doubt"],
         "change": lesions["change"],
