@@ -1,6 +1,6 @@
 """Laws of what a model says about its own knowledge: how far it reaches, what drove it, which scans it has seen."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from calcscore_ml.anatomy import ARTERIES
 from calcscore_ml.errors import ModelError, ResultError
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.io import read_scan
+from calcscore_ml.manifest import read_manifest
 from calcscore_ml.models.bundle import REACH_FILE, distances, load_bundle, predict, save_bundle
 from calcscore_ml.models.drivers import find_drivers
 from calcscore_ml.models.reach import Reach, learn_reach, reach_bytes, read_reach
+from calcscore_ml.pipeline import describe_scan, score_scan
 from calcscore_ml.protocol import UNITS, outside, protocol_of, ranges
+from calcscore_ml.referral.policy import WholeScan
 from calcscore_ml.scan import Acquisition, Scan
 from calcscore_ml.sources import SOURCES_FILE, Source, add_source, read_sources
 
@@ -130,8 +134,6 @@ def test_no_lesion_and_no_reach_have_no_drivers(bundle):
     """An empty table gives nothing, and a model that does not know what is typical names none."""
     table = pd.DataFrame(bundle.golden.features, columns=list(bundle.card.features))
     assert find_drivers(bundle, table.iloc[:0]) == []
-    from dataclasses import replace
-
     assert find_drivers(replace(bundle, reach=None), table.iloc[:2]) == [(), ()]
 
 
@@ -177,3 +179,24 @@ def test_where_scans_lie_is_remembered_beside_the_results(tmp_path):
     file.write_text(whole + "nonsense\n")
     with pytest.raises(ResultError, match="line 4"):
         read_sources(tmp_path / "out")
+
+
+def test_a_scan_unlike_those_learnt_from_is_told_and_may_go_to_the_expert_as_a_whole(cohort, bundle, recipe):
+    """Its result warns of what is new, and says so as the reason where a policy refers such scans."""
+    opened = read_scan(read_manifest(cohort)[0].image)
+    described = describe_scan(opened, recipe)
+    other = replace(bundle, card=replace(bundle.card, protocols={"slice_thickness_mm": (0.5, 1.0)}))
+    policy = replace(recipe.referral, whole_scan=WholeScan(new_protocol=True))
+    careful = recipe.model_copy(update={"referral": policy})
+
+    def scored(by, asked):
+        return score_scan(opened, by, asked, scan_id="a", described=described).result
+
+    told = scored(other, careful)
+    assert [r.text for r in told.remarks if r.code == "protocol"]
+    assert told.whole_scan == ("slice thickness 4 mm, learnt from 0.5 to 1",)
+    assert all(n.referred for n in told.lesions if n.coronary_probability >= policy.min_coronary and n.agatston > 0)
+    assert scored(other, recipe).whole_scan == ()
+    own = scored(bundle, careful)
+    assert own.whole_scan == ()
+    assert not [r for r in own.remarks if r.code == "protocol"]
