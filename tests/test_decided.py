@@ -112,6 +112,9 @@ def test_parts_and_excluded_voxels_decide_by_what_is_left():
     assert decided_labels(candidates, what_if(split, LabelLesion(lesion=large, label=3), "anna").lesions).tolist() == [
         Label.RCA
     ]
+    most = what_if(reading, ExcludeVoxels(lesion=largest.key, positions=tuple(range(few, n))), "anna")
+    left = what_if(most, LabelLesion(lesion=largest.key, label=0), "anna")
+    assert decided_labels(candidates, left.lesions).tolist() == [UNDECIDED]  # what was excluded was not decided
     lost = what_if(reading, ExcludeVoxels(lesion=largest.key, positions=tuple(range(n - few, n))), "anna")
     assert decided_labels(
         candidates, what_if(lost, LabelLesion(lesion=largest.key, label=0), "anna").lesions

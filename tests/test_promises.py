@@ -14,7 +14,7 @@ from calcscore_ml.assessment import assess_cohort
 from calcscore_ml.cli import app
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.referral_losses import rising_thresholds
-from calcscore_ml.judged import losses_of, read_judged, stakes_in
+from calcscore_ml.judged import losses_of, losses_with, read_judged, stakes_in
 from calcscore_ml.manifest import read_manifest
 from calcscore_ml.promises import hold_against, make_promise, over_splits, promised_recipe
 from calcscore_ml.recipe import read_recipe
@@ -97,6 +97,19 @@ def test_a_promise_for_an_expert_who_errs_holds_with_one(calibration, held_out, 
     assert "err on 0.05 of the lesions" in promise.say()
     with pytest.raises(ResultError, match="the expert's errors"):
         make_promise(read_judged(calibration), loss, 0.02, expert_error=0.05)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_least_that_can_be_promised_is_what_experts_leave_of_all_that_is_at_stake(calibration, loss):
+    """A refused promise names the bound when all lesions with a stake are decided, the mean over experts who err."""
+    judged = read_judged(calibration)
+    stakes = stakes_in(judged, loss, 0.05)
+    none, lowest, *_ = rising_thresholds(stakes[judged.lesions["agatston"] > 0])
+    assert none == 0 < lowest
+    losses = losses_with(judged, np.array([lowest]), loss, 0.05).losses
+    assert not np.isin(losses * 9, range(10)).all()  # of several experts
+    with pytest.raises(ResultError, match=f"at least {(150 * losses.mean() + 1) / 151:.3g} must"):
+        make_promise(judged, loss, 0.001, expert_error=0.05)
 
 
 def test_an_expert_is_not_asked_what_the_model_is_surer_of():

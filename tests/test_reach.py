@@ -114,9 +114,11 @@ def test_drivers_are_what_the_probability_loses(bundle):
     """The effect of a driver is the probability of being coronary less that with the feature at its typical value."""
     table = pd.DataFrame(bundle.golden.features, columns=list(bundle.card.features))
     coronary = predict(bundle, table)[0][:, list(ARTERIES)].sum(axis=1)
-    table = table.iloc[np.argsort(np.abs(coronary - 0.5))[:6]]
+    whole, table = table, table.iloc[np.argsort(np.abs(coronary - 0.5))[:6]]
     found = find_drivers(bundle, table, strongest=4)
     assert any(found)
+    every = [d for drivers in find_drivers(bundle, whole, strongest=4) for d in drivers]
+    assert min(effect for *_, effect in every) < 0 < max(effect for *_, effect in every)
     arteries = list(ARTERIES)
     for i, drivers in enumerate(found):
         assert len(drivers) <= 4
