@@ -27,7 +27,7 @@ from calcscore_ml.review.lesions import ReviewLesion
 from calcscore_ml.review.state import StoredEvent, replay
 from calcscore_ml.review.store import STORE_FILE, open_store
 from calcscore_ml.sources import Source, read_sources
-from calcscore_ml.training import LesionTable
+from calcscore_ml.training import Described, LesionTable, assemble
 
 DECIDED_SHARE = 0.5
 """A candidate is learnt from when at least this share of its voxels was decided; our choice."""
@@ -95,20 +95,11 @@ def decided_table(
     scans = reviewed_scans(results, reading=reading, store=store)
     describe = partial(_describe, recipe=recipe)
     parts, failed = collect(describe, scans, name=lambda r: r.scan_id, workers=workers, on_item=on_scan)
-    order = [name for name in parts if len(parts[name][1])]
-    if not order:
+    used = {name: part for name, part in parts.items() if len(part[1])}
+    if not used:
         first = f": {failed[0][0]}: {failed[0][1]}" if failed else ""
         raise ResultError(f"decisions to learn from must be of candidates, got none of {len(scans)} scans{first}")
-    counts = [len(parts[name][1]) for name in order]
-    whose = [(patients or {}).get(name, name) for name in order]
-    return LesionTable(
-        features=pd.concat([parts[name][0] for name in order], ignore_index=True),
-        truth=np.concatenate([parts[name][1] for name in order]),
-        scan_id=np.repeat(np.array(order, dtype=np.str_), counts),
-        patient_id=np.repeat(np.array(whose, dtype=np.str_), counts),
-        failed=failed,
-        protocols=tuple(parts[name][2] for name in order),
-    )
+    return assemble(used, patients or {}, failed)
 
 
 def reviewed_scans(
@@ -182,7 +173,7 @@ def decided_labels(candidates: Candidates, lesions: Sequence[ReviewLesion]) -> N
     return np.where(enough, counts.argmax(axis=1), UNDECIDED).astype(np.intp)
 
 
-def _describe(scan: Reviewed, recipe: Recipe) -> tuple[pd.DataFrame, NDArray[np.intp], dict[str, float]]:
+def _describe(scan: Reviewed, recipe: Recipe) -> Described:
     """Features and decided label of the decided lesions of one scan, and its protocol."""
     result, calcium = read_result(scan.folder)
     opened = read_scan(scan.source.path, series=scan.source.series)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,19 +96,19 @@ def stakes_in(judged: Judged, loss: Loss, expert_error: float = 0.0) -> NDArray[
 
 
 def losses_with(
-    judged: Judged, thresholds: NDArray[np.float64], loss: Loss, expert_error: float = 0.0, seed: int = 0
+    judged: Judged,
+    stake: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
+    loss: Loss,
+    expert_error: float = 0.0,
+    seed: int = 0,
 ) -> Left:
     """Return what is left of an error when an expert decides who errs now and then, the mean over `DRAWS` of them."""
-    stake = stakes_in(judged, loss, expert_error)
     if not expert_error:
         return losses_of(judged, stake, thresholds, loss)
     truth, likeliest = (judged.lesions[name].to_numpy() for name in ("truth", "likeliest"))
     experts = (simulated_expert(truth, likeliest, expert_error, seed + i) for i in range(DRAWS))
-    return mean_left([losses_of(judged, stake, thresholds, loss, expert) for expert in experts])
-
-
-def mean_left(found: Sequence[Left]) -> Left:
-    """Return the mean of what several experts leave of the same lesions."""
+    found = [losses_of(judged, stake, thresholds, loss, expert) for expert in experts]
     return Left(np.mean([f.losses for f in found], axis=0), found[0].referred)
 
 

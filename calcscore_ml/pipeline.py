@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from calcscore_ml.anatomy import ARTERIES, TITLES, Label
 from calcscore_ml.candidates import Candidates, find_candidates
+from calcscore_ml.evaluation.intervals import or_none
 from calcscore_ml.heart.atlas import read_atlases
 from calcscore_ml.heart.locate import Location, locate
 from calcscore_ml.heart.place import measure_place
@@ -222,7 +223,7 @@ def score_scan(
         replace(
             _lesion(candidates, i, labels[i], effect[i]),
             **_judged(i, probabilities[i], uncertainty, stakes, referral),
-            drivers=tuple(Driver(name, _or_none(v), _or_none(t), e) for name, v, t, e in drivers.get(i, ())),
+            drivers=tuple(Driver(name, or_none(v), or_none(t), e) for name, v, t, e in drivers.get(i, ())),
         )
         for i in np.flatnonzero(shown).tolist()
     )
@@ -382,8 +383,8 @@ def _judged(
         "entropy": float(uncertainty.entropy[i]),
         "margin": float(uncertainty.margin[i]),
         "disagreement": float(uncertainty.disagreement[i]),
-        "ambiguity": _or_none(uncertainty.ambiguity[i]),
-        "distance": _or_none(uncertainty.distance[i]),
+        "ambiguity": or_none(float(uncertainty.ambiguity[i])),
+        "distance": or_none(float(uncertainty.distance[i])),
         "referred": bool(referral.referred[i]),
         "reason": referral.reasons[i],
         "doubt": float(stakes.doubt[i]),
@@ -391,10 +392,6 @@ def _judged(
         "category": float(stakes.category[i]),
         "urgency": float(referral.urgency[i]),
     }
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _lesion(candidates: Candidates, i: int, label: int, effect: float) -> LesionResult:

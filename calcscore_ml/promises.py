@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.bootstrap import RESAMPLES, patient_bootstrap
 from calcscore_ml.evaluation.intervals import Interval
-from calcscore_ml.evaluation.referral_losses import rising_thresholds, simulated_expert
-from calcscore_ml.judged import DRAWS, Judged, losses_of, losses_with, mean_left, stakes_in
+from calcscore_ml.evaluation.referral_losses import rising_thresholds
+from calcscore_ml.judged import Judged, losses_with, stakes_in
 from calcscore_ml.referral.promise import Loss, Promise, choose_threshold
 
 
@@ -102,7 +102,7 @@ def make_promise(
         When the promise cannot be kept; the message says what can be promised.
     """
     thresholds = _thresholds([judged], loss, expert_error)
-    losses = losses_with(judged, thresholds, loss, expert_error).losses
+    losses = losses_with(judged, stakes_in(judged, loss, expert_error), thresholds, loss, expert_error).losses
     chosen = choose_threshold(losses, thresholds, tolerated, confidence=confidence, binary=_is_binary(losses))
     return Promise(
         loss=loss,
@@ -145,9 +145,7 @@ def hold_against(
     errs = promise.expert_error if expert_error is None else expert_error
     thresholds = np.array([promise.threshold, np.inf])
     stake = stakes_in(judged, promise.loss, promise.expert_error)
-    truth, likeliest = (judged.lesions[name].to_numpy() for name in ("truth", "likeliest"))
-    experts = (simulated_expert(truth, likeliest, errs, seed + i) for i in range(DRAWS if errs else 1))
-    found = mean_left([losses_of(judged, stake, thresholds, promise.loss, expert) for expert in experts])
+    found = losses_with(judged, stake, thresholds, promise.loss, errs, seed)
     after, before = (
         patient_bootstrap(
             lambda drawn: float(np.mean(drawn)), {str(i): np.array([v]) for i, v in enumerate(column)}, n=n, seed=seed
@@ -190,7 +188,7 @@ def over_splits(
         How often, and the seed of the draws.
     """
     thresholds = _thresholds(judged, loss, expert_error)
-    left = [losses_with(j, thresholds, loss, expert_error, seed) for j in judged]
+    left = [losses_with(j, stakes_in(j, loss, expert_error), thresholds, loss, expert_error, seed) for j in judged]
     losses, referred = (np.concatenate([getattr(f, name) for f in left]) for name in ("losses", "referred"))
     binary = _is_binary(losses)
     rng = np.random.default_rng(seed)

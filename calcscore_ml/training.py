@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,9 @@ from calcscore_ml.pipeline import describe_scan
 from calcscore_ml.protocol import protocol_of, ranges
 from calcscore_ml.recipe import Recipe
 from calcscore_ml.table import truth_labels
+
+Described = tuple[pd.DataFrame, NDArray[np.intp], dict[str, float]]
+"""Features, labels and protocol of one scan."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,15 +121,32 @@ def lesion_table(
     if not parts:
         first = f": {failed[0][0]}: {failed[0][1]}" if failed else ""
         raise ManifestError(f"a training cohort needs at least one readable scan, got none of {len(rows)}{first}")
-    order = list(parts)
-    counts = [len(parts[s][1]) for s in order]
+    return assemble(parts, patient, failed)
+
+
+def assemble(
+    parts: Mapping[str, Described], patients: Mapping[str, str], failed: tuple[tuple[str, str], ...]
+) -> LesionTable:
+    """Put the lesions of scans into one table.
+
+    Parameters
+    ----------
+    parts : mapping of str to (DataFrame, array of int, dict)
+        Features, labels and protocol of each scan, by its id; at least one.
+    patients : mapping of str to str
+        Patient of each scan; one that is not named is a patient of its own.
+    failed : tuple of (str, str)
+        Scans that could not be read, and why.
+    """
+    features, labels, protocols = zip(*parts.values(), strict=True)
+    sizes = [len(own) for own in labels]
     return LesionTable(
-        features=pd.concat([parts[s][0] for s in order], ignore_index=True),
-        truth=np.concatenate([parts[s][1] for s in order]),
-        scan_id=np.repeat(np.array(order, dtype=np.str_), counts),
-        patient_id=np.repeat(np.array([patient[s] for s in order], dtype=np.str_), counts),
+        features=pd.concat(features, ignore_index=True),
+        truth=np.concatenate(labels),
+        scan_id=np.repeat(np.array(list(parts), dtype=np.str_), sizes),
+        patient_id=np.repeat(np.array([patients.get(s, s) for s in parts], dtype=np.str_), sizes),
         failed=failed,
-        protocols=tuple(parts[s][2] for s in order),
+        protocols=protocols,
     )
 
 
@@ -195,9 +215,7 @@ def counts(table: LesionTable) -> dict[str, int]:
     return {label.title: int((table.truth == label).sum()) for label in Label}
 
 
-def _describe(
-    row: ManifestRow, recipe: Recipe, cache: Path | None
-) -> tuple[pd.DataFrame, NDArray[np.intp], dict[str, float]]:
+def _describe(row: ManifestRow, recipe: Recipe, cache: Path | None) -> Described:
     """Features, truth and protocol of one scan, from the cache when it is there."""
     file = None if cache is None else cache / f"{row.scan_id}-{_key(row, recipe)}.npz"
     if file is not None and file.is_file():

@@ -106,7 +106,7 @@ def test_the_least_that_can_be_promised_is_what_experts_leave_of_all_that_is_at_
     stakes = stakes_in(judged, loss, 0.05)
     none, lowest, *_ = rising_thresholds(stakes[judged.lesions["agatston"] > 0])
     assert none == 0 < lowest
-    losses = losses_with(judged, np.array([lowest]), loss, 0.05).losses
+    losses = losses_with(judged, stakes, np.array([lowest]), loss, 0.05).losses
     assert not np.isin(losses * 9, range(10)).all()  # of several experts
     with pytest.raises(ResultError, match=f"at least {(150 * losses.mean() + 1) / 151:.3g} must"):
         make_promise(judged, loss, 0.001, expert_error=0.05)
