@@ -10,10 +10,10 @@ STAMP := $(BIN)/.calcscore-ml-installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types services bench docs model
+.PHONY: help demo test search lint types services bench docs model lock test-newest test-lowest
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "calcscore-ml needs Python 3.11 or newer")'
@@ -22,16 +22,20 @@ help: ## list the targets
 ifndef VIRTUAL_ENV
 $(STAMP): .venv/bin/python
 endif
-$(STAMP): pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+$(STAMP): pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP) ## digital cohort, training, evaluation, two real scans, reports (10 to 15 minutes on 2 cores)
 	$(RUN) scripts/demo.py demo-output
 
 # Threads of BLAS beside two workers wait for each other: a thread each is several times as fast.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal -q
 test: $(STAMP) ## all tests, two at a time
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal -q
+	$(PYTEST)
+
+search: $(STAMP) ## property tests on new examples, ten times as many
+	CALCSCORE_HYPOTHESIS=search $(PYTEST) -m hypothesis
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .
@@ -53,3 +57,19 @@ docs: $(STAMP) ## the pictures and tables of docs/, made anew
 
 model: $(STAMP) ## train the model that comes with the package
 	$(RUN) scripts/build_default_model.py cohorts
+
+lock: $(STAMP) ## constraints.txt anew, with the newest versions; run `make test` before you commit it
+	$(RUN) -m pip install --quiet --disable-pip-version-check uv
+	$(RUN) -m uv pip compile --quiet --universal --upgrade --no-annotate --no-header --all-extras pyproject.toml -o constraints.txt
+
+# Without constraints.txt, each in an environment of its own, so that .venv stays as it is.
+test-newest: ## all tests with the newest versions of everything
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
+	$(MAKE) test VIRTUAL_ENV=$(CURDIR)/.venv-newest STAMP=pyproject.toml
+
+test-lowest: ## all tests with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/python -m uv pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[dev]'
+	$(MAKE) test VIRTUAL_ENV=$(CURDIR)/.venv-lowest STAMP=pyproject.toml

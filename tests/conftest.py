@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import fcntl
+import os
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,7 +18,9 @@ from calcscore_ml.training import lesion_table, train
 settings.register_profile(
     "calcscore", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("calcscore")
+# `make search` looks for new ones.
+settings.register_profile("search", parent=settings.get_profile("calcscore"), derandomize=False, max_examples=600)
+settings.load_profile(os.environ.get("CALCSCORE_HYPOTHESIS", "calcscore"))
 
 
 SMALL = Protocol(

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from calcscore_ml.anatomy import ARTERIES
@@ -53,6 +53,8 @@ def test_what_is_like_nothing_learnt_is_far():
 
 
 @given(seeds)
+@example(434)
+@example(1366)
 def test_distances_do_not_depend_on_units_or_order(seed):
     """Features in other units, and rows in another order, lie as far."""
     table, labels = lesions(seed)

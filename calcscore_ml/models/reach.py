@@ -32,6 +32,9 @@ ORDINARY = 0.99
 FEWEST = 1e-9
 """An interquartile range not above this belongs to a feature that hardly varies; it is compared on its own scale."""
 
+DECIMALS = 6
+"""Features are clustered rounded to so many decimals: k-means follows the last bit, which depends on units."""
+
 RARE = 8
 """A label of fewer lesions has no clusters of its own: the centre of one lesion would be that lesion."""
 
@@ -93,7 +96,7 @@ def learn_reach(table: NDArray[np.float64], labels: NDArray[np.integer], seed: i
     low, median, high = np.nanpercentile(known, [25, 50, 75], axis=0)
     deviation = np.nanstd(known, axis=0)
     spread = np.where(high - low > FEWEST, high - low, np.where(deviation > FEWEST, deviation, 1.0))
-    scaled = _scaled(known, median, spread)
+    scaled = np.round(_scaled(known, median, spread), DECIMALS)
     found = PCA(min(COMPONENTS, *table.shape), svd_solver="covariance_eigh").fit(scaled)
     # Not centred on the mean: a lesion typical in every feature lies at the origin.
     directions = found.components_ / np.sqrt(np.maximum(found.explained_variance_, FEWEST))[:, None]
