@@ -46,6 +46,7 @@ def build(
     from calcscore_ml.files import write_folder_beside
     from calcscore_ml.heart.atlas import read_atlas, write_atlas
     from calcscore_ml.heart.atlas_build import build_atlases
+    from calcscore_ml.heart.group import GROUP, write_group
     from calcscore_ml.manifest import read_manifest
 
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
@@ -61,6 +62,8 @@ def build(
     with write_folder_beside(output) as beside:
         for one in built:
             write_atlas(one, beside / one.name)
+        if built[0].group is not None:
+            write_group(built[0].group, beside / GROUP)
     told = [_describe(read_atlas(output / one.name), output / one.name) for one in built]
     if as_json:
         emit({"atlases": told, "failed": dict(failed)})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -39,6 +39,7 @@ from calcscore_ml.heart.atlas_files import (
     read_volume,
 )
 from calcscore_ml.heart.grid import F32, Grid
+from calcscore_ml.heart.group import GROUP, Group, read_group
 from calcscore_ml.heart.registration import RegistrationSettings
 from calcscore_ml.io.labels import write_labels
 from calcscore_ml.io.volumes import write_grid
@@ -96,6 +97,8 @@ class Atlas:
         How a scan is registered to it.
     provenance : dict
         From what it was built.
+    group : Group or None
+        What a scan is registered to first, shared by all atlases of a cohort; None: each is registered to on its own.
     """
 
     name: str
@@ -110,6 +113,7 @@ class Atlas:
     box_mm: NDArray[np.float64]
     settings: RegistrationSettings = field(default_factory=RegistrationSettings)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    group: Group | None = None
 
     def __post_init__(self) -> None:
         for array in (self.hu, self.organs, self.calcium, self.box_mm):
@@ -222,7 +226,8 @@ def read_atlases(source: str = DEFAULT) -> tuple[Atlas, ...]:
                 f"atlases used together share their registration settings, got another {', '.join(strange)} in "
                 f"{folder.name} than in {folders[0].name}; build them in one run, or give them folders of their own"
             )
-    return atlases
+    group = read_group(folders[0].parent / GROUP, atlases[0].settings, tuple(a.name for a in atlases))
+    return atlases if group is None else tuple(replace(a, group=group) for a in atlases)
 
 
 def atlas_folders(source: str = DEFAULT) -> tuple[Path, ...]:

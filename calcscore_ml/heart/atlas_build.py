@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from calcscore_ml.batch import collect
 from calcscore_ml.errors import ManifestError
 from calcscore_ml.heart.atlas import SHARES, Atlas
 from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm, resample, within
+from calcscore_ml.heart.group import make_group, mean_template, spread
 from calcscore_ml.heart.labelled import TOLD, Labelled, lacking_error, read_labelled
 from calcscore_ml.heart.lines import resample_line
 from calcscore_ml.heart.registration import Affine, Registration, RegistrationSettings, region, register
@@ -40,8 +41,10 @@ NOT_SAID = "not said"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Carried:
-    """One scan's anatomy in the millimetres of a template."""
+    """One scan and its anatomy in the millimetres of a template."""
 
+    total: F32
+    count: F32
     branches: dict[Label, list[NDArray[np.float64]]]
     calcium_mm: dict[Label, NDArray[np.float64]]
     calcium_known: bool
@@ -115,6 +118,8 @@ def build_atlases(
     for name, reason in lost:
         failed[name].append(reason)
     atlases: list[Atlas] = []
+    mean: tuple[Atlas, F32] | None = None
+    typical = min(bases, key=lambda name: _oddity(shapes, name))
     for k, (own, base) in enumerate(bases.items()):
         name = f"{len(atlases) + 1}"
         parts = {scan: part for scan, ways in carried.items() if not isinstance(part := ways[k], str)}
@@ -125,9 +130,15 @@ def build_atlases(
             if isinstance(part := ways[k], str):
                 failed[scan].append(f"left out of atlas {name}: {part}")
         atlases.append(_gather(base, list(parts.values()), name, [row_of[scan] for scan in parts]))
+        if own == typical:
+            total, count = (np.sum([getattr(p, part) for p in parts.values()], axis=0) for part in ("total", "count"))
+            mean = base, mean_template(total, count, base.hu)
     if not atlases:
         told = "; ".join(f"{name}: {reasons[0]}" for name, reasons in list(failed.items())[:TOLD])
         raise ManifestError(f"an atlas needs a template and scans registered to it, got none; mend the scans: {told}")
+    if mean is not None:
+        group = make_group(*mean, {atlas.name: atlas for atlas in atlases})
+        atlases = [replace(atlas, group=group) for atlas in atlases]
     return tuple(atlases), tuple((name, "; ".join(reasons)) for name, reasons in failed.items())
 
 
@@ -157,6 +168,12 @@ def choose_templates(shapes: NDArray[np.float64], count: int, seed: int = 0) -> 
         distance[chosen] = -1
         picked.add(int(distance.argmax()))
     return sorted(picked)
+
+
+def _oddity(shapes: Mapping[str, NDArray[np.float64]], name: str) -> float:
+    """How far a scan's shape lies from the mean of all, in standard deviations."""
+    every = np.array(list(shapes.values()))
+    return float(np.linalg.norm((shapes[name] - every.mean(axis=0)) / np.maximum(every.std(axis=0), 1e-9)))
 
 
 def _one_per_patient(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
@@ -219,10 +236,15 @@ def _carry(row: ManifestRow, bases: list[Atlas], settings: RegistrationSettings)
     extent, box = extent_mm(one.scan), one.box_mm
     copy = Copy.of(one.scan, region(one.scan, box, settings), settings.window_hu)
     found = [register(copy, base, Affine.between(box, base.box_mm)) for base in bases]
-    return [each.failure or _through(one, each, extent) for each in found]
+    return [
+        each.failure or _through(one, each, extent, spread(copy, each, base.grid))
+        for each, base in zip(found, bases, strict=True)
+    ]
 
 
-def _through(one: Labelled, found: Registration, extent: NDArray[np.float64]) -> _Carried:
+def _through(
+    one: Labelled, found: Registration, extent: NDArray[np.float64], carried_scan: tuple[F32, F32]
+) -> _Carried:
     """Carry what lies inside the scan."""
 
     def inside(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,6 +252,7 @@ def _through(one: Labelled, found: Registration, extent: NDArray[np.float64]) ->
         return found.to_atlas(points[keep]) if keep.any() else np.zeros((0, 3))
 
     return _Carried(
+        *carried_scan,
         {a: [inside(line) for line in lines] for a, lines in one.branches.items()},
         {a: inside(points) for a, points in one.calcium_mm.items()},
         one.row.labels is not None,
@@ -241,13 +264,13 @@ def _gather(base: Atlas, carried: list[_Carried], name: str, used: Sequence[Mani
 
     Calcium is that of patients with labels: what nobody labelled is not known to be absent.
     """
-    lines, spread = {}, {}
+    lines, apart = {}, {}
     for artery in ARTERIES:
         stems = [c.branches[artery][0] for c in carried]
         whole = [resample_line(s, SHARES) for s in stems if len(s) >= 2]
         mean = np.mean(whole, axis=0)
         near = np.array([cKDTree(resample_line(w, 8 * SHARES)).query(mean)[0] for w in whole])
-        lines[artery], spread[artery] = mean, np.sqrt((near**2).mean(axis=0))
+        lines[artery], apart[artery] = mean, np.sqrt((near**2).mean(axis=0))
     maps = {a: _share_near(base.grid, [np.vstack(c.branches[a]) for c in carried], ARTERY_MM) for a in ARTERIES}
     known = [np.vstack(list(c.calcium_mm.values())) for c in carried if c.calcium_known]
     calcium = _share_near(base.grid, known, CALCIUM_MM)
@@ -268,7 +291,7 @@ def _gather(base: Atlas, carried: list[_Carried], name: str, used: Sequence[Mani
         artery=maps,
         calcium=calcium,
         centrelines=lines,
-        spread_mm=spread,
+        spread_mm=apart,
         landmarks=ends,
         provenance=provenance,
     )

@@ -17,8 +17,18 @@ from calcscore_ml.heart.atlas import Atlas
 from calcscore_ml.heart.diaphragm import floor_mm, trim_heart
 from calcscore_ml.heart.fusion import FUSED, Run, carry_back, fuse
 from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm
+from calcscore_ml.heart.group import compose
 from calcscore_ml.heart.liver import take_off_liver
-from calcscore_ml.heart.registration import Affine, Registration, fit_affine, region, register, similarity_of
+from calcscore_ml.heart.registration import (
+    Affine,
+    Registration,
+    Target,
+    fit_affine,
+    refine,
+    region,
+    register,
+    similarity_of,
+)
 from calcscore_ml.heart.roi import Chest, HeartBox, find_heart_box
 from calcscore_ml.heart.slicewise import find_heart_box_by_slices
 from calcscore_ml.scan import Scan
@@ -133,9 +143,9 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
             remark = "no atlas was used" if boxes else "no heart between lungs was found"
             return Location(fallback, starts, remark=remark)
         settings = atlases[0].settings
-        box = best_start(scan, boxes, atlases[0], pool.map)
+        box = best_start(scan, boxes, atlases[0].group or atlases[0], pool.map)
         copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
-        found = list(pool.map(lambda atlas: register(copy, atlas, Affine.between(box, atlas.box_mm)), atlases))
+        found = _register_all(copy, box, atlases, pool.map)
         good = [(a, r) for a, r in zip(atlases, found, strict=True) if not r.failure]
         if 2 * len(good) < len(atlases):
             reason = next(r.failure for r in found if r.failure)
@@ -162,7 +172,18 @@ def locate(scan: Scan, atlases: Sequence[Atlas], *, threads: int | None = None) 
     return replace(location, box=fallback if remark or own is None else own, trusted=not remark, remark=remark)
 
 
-def best_start(scan: Scan, boxes: Sequence[NDArray[np.float64]], atlas: Atlas, run: Run = map) -> NDArray[np.float64]:
+def _register_all(copy: Copy, box: NDArray[np.float64], atlases: Sequence[Atlas], run: Run) -> list[Registration]:
+    """Register a copy to every atlas: through the group where they have one, else to each on its own."""
+    group = atlases[0].group
+    if group is None:
+        return list(run(lambda atlas: register(copy, atlas, Affine.between(box, atlas.box_mm)), atlases))
+    first = register(copy, group, Affine.between(box, group.box_mm))
+    if first.failure:
+        return [first] * len(atlases)
+    return list(run(lambda atlas: refine(copy, atlas, compose(first, group.paths[atlas.name])), atlases))
+
+
+def best_start(scan: Scan, boxes: Sequence[NDArray[np.float64]], atlas: Target, run: Run = map) -> NDArray[np.float64]:
     """Heart box of the atlas after an affine registration from each box: the one that correlates best, (2, 3).
 
     Parameters
@@ -171,19 +192,18 @@ def best_start(scan: Scan, boxes: Sequence[NDArray[np.float64]], atlas: Atlas, r
         The scan.
     boxes : sequence of (2, 3) arrays
         Around the heart, (z, y, x) [mm].
-    atlas : Atlas
-        Any of those used.
+    atlas : Target
+        The group, or any atlas of those used.
     run : callable
         As `map`; that of a pool tries several boxes at a time.
     """
     settings = replace(atlas.settings, affine_shrink=atlas.settings.affine_shrink[:1])
-    coarse = replace(atlas, settings=settings)
 
     def tried(box: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         copy = Copy.of(scan, region(scan, box, settings), settings.window_hu)
         start = Affine.between(box, atlas.box_mm)
         try:
-            affine = fit_affine(copy, coarse, start)
+            affine = fit_affine(copy, atlas, start, settings)
         except RuntimeError:  # nothing to compare: the box stays as it is
             affine = start
         plain = Registration(affine, copy.grid, np.zeros((3, *copy.grid.shape), dtype=np.float32), 0.0)

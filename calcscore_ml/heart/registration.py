@@ -6,7 +6,7 @@ A registration takes points of the scan to the atlas. It says how well the two a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import SimpleITK
@@ -14,9 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from calcscore_ml.heart.grid import F32, Copy, Grid, extent_mm, within
 from calcscore_ml.scan import Scan
-
-if TYPE_CHECKING:
-    from calcscore_ml.heart.atlas import Atlas
 
 INVERSE_STEPS = 40
 """Steps of the fixed-point iteration that inverts a registration at a point."""
@@ -26,6 +23,10 @@ INVERSE_DAMPING = 0.7
 
 PAD_VOXELS = 4
 """The grid is grown by this, filled with the atlas, so that no force acts at its border."""
+
+REFINING_STEPS = 12
+"""Iterations of demons by which a scan that came to an atlas through the group is fitted to the atlas itself; our
+choice."""
 
 SAMPLING_SEED = 20
 """Of the affine metric's sample: SimpleITK jitters even a regular one, by the clock unless told otherwise."""
@@ -143,6 +144,26 @@ class Registration:
         return found
 
 
+class Target(Protocol):
+    """What a scan can be registered to: an atlas, or the group."""
+
+    @property
+    def grid(self) -> Grid:
+        """Of the template."""
+
+    @property
+    def hu(self) -> F32:
+        """Template [HU]."""
+
+    @property
+    def box_mm(self) -> NDArray[np.float64]:
+        """Around the heart, (2, 3)."""
+
+    @property
+    def settings(self) -> RegistrationSettings:
+        """How a scan is registered."""
+
+
 def region(scan: Scan, box_mm: NDArray[np.float64], settings: RegistrationSettings) -> Grid:
     """Grid of the part of a scan that is registered, around a (2, 3) heart box [mm]."""
     low = np.maximum(box_mm[0] - settings.below_mm, 0)
@@ -150,14 +171,14 @@ def region(scan: Scan, box_mm: NDArray[np.float64], settings: RegistrationSettin
     return Grid.cover(low, np.maximum(high, low + 2 * settings.step_mm), settings.step_mm)
 
 
-def register(copy: Copy, atlas: Atlas, start: Affine) -> Registration:
+def register(copy: Copy, atlas: Target, start: Affine) -> Registration:
     """Register a coarse copy of a scan to an atlas, as the atlas's settings say.
 
     Parameters
     ----------
     copy : Copy
         Of the scan, clipped as the atlas is.
-    atlas : Atlas
+    atlas : Target
         Where points are to be carried.
     start : Affine
         A first guess, usually from two heart boxes.
@@ -171,17 +192,39 @@ def register(copy: Copy, atlas: Atlas, start: Affine) -> Registration:
     still = Registration(start, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
     try:
         affine = fit_affine(copy, atlas, start)
-        displacement = _demons(copy, atlas, affine)
+        displacement = _demons(copy, atlas, affine, atlas.settings)
         moved = replace(still, affine=affine, displacement_mm=displacement)
         moved = replace(moved, similarity=similarity_of(moved, copy, atlas))
         return replace(moved, failure=_failure(moved, atlas.settings))
     except RuntimeError as error:  # what SimpleITK raises when two images do not overlap
-        return replace(still, failure=f"SimpleITK: {str(error).strip().splitlines()[-1]}")
+        return replace(still, failure=_said(error))
     except np.linalg.LinAlgError as error:
         return replace(still, failure=f"atlas scaled by nothing finite ({error})")
 
 
-def fit_affine(copy: Copy, atlas: Atlas, start: Affine) -> Affine:
+def refine(copy: Copy, atlas: Target, start: Registration) -> Registration:
+    """Register on from a registration that is nearly right, by the finest level of demons alone.
+
+    Parameters
+    ----------
+    copy : Copy
+        Of the scan, clipped as the atlas is.
+    atlas : Target
+        Where points are to be carried.
+    start : Registration
+        On the copy's grid.
+    """
+    settings = replace(atlas.settings, demons_shrink=(1,), demons_iterations=(REFINING_STEPS,))
+    try:
+        displacement = _demons(copy, atlas, start.affine, settings, start.displacement_mm)
+    except RuntimeError as error:  # what SimpleITK raises when two images do not overlap
+        return replace(start, failure=_said(error))
+    moved = replace(start, displacement_mm=displacement)
+    moved = replace(moved, similarity=similarity_of(moved, copy, atlas))
+    return replace(moved, failure=_failure(moved, atlas.settings))
+
+
+def fit_affine(copy: Copy, atlas: Target, start: Affine, settings: RegistrationSettings | None = None) -> Affine:
     """Find the affine map that correlates a coarse copy and an atlas best, from a first guess; see `register`.
 
     Raises
@@ -189,7 +232,7 @@ def fit_affine(copy: Copy, atlas: Atlas, start: Affine) -> Affine:
     RuntimeError
         When SimpleITK finds nothing to compare.
     """
-    grid, settings = copy.grid, atlas.settings
+    grid, settings = copy.grid, settings or atlas.settings
     method = SimpleITK.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetMetricAsCorrelation()
@@ -215,7 +258,7 @@ def fit_affine(copy: Copy, atlas: Atlas, start: Affine) -> Affine:
     return Affine(matrix, moved - matrix @ centre)
 
 
-def similarity_of(registration: Registration, copy: Copy, atlas: Atlas) -> float:
+def similarity_of(registration: Registration, copy: Copy, atlas: Target) -> float:
     """Correlate scan and atlas over the copy's voxels that come to lie in the atlas's heart box.
 
     0 when fewer than a hundred voxels do: there is nothing to compare.
@@ -228,6 +271,10 @@ def similarity_of(registration: Registration, copy: Copy, atlas: Atlas) -> float
     if min(own.std(), other.std()) < 1e-3:
         return 0.0
     return float(np.corrcoef(own, other)[0, 1])
+
+
+def _said(error: RuntimeError) -> str:
+    return f"SimpleITK: {str(error).strip().splitlines()[-1]}"
 
 
 def _failure(found: Registration, settings: RegistrationSettings) -> str:
@@ -246,15 +293,20 @@ def _failure(found: Registration, settings: RegistrationSettings) -> str:
     return ""
 
 
-def _demons(copy: Copy, atlas: Atlas, affine: Affine) -> F32:
+def _demons(
+    copy: Copy, atlas: Target, affine: Affine, settings: RegistrationSettings, start_mm: F32 | None = None
+) -> F32:
     """Displacement on the copy's grid, (3, nz, ny, nx) along (z, y, x) [mm], to be followed by the affine map."""
-    settings, wide = atlas.settings, copy.grid.pad(PAD_VOXELS)
+    wide = copy.grid.pad(PAD_VOXELS)
     warped = atlas.grid.sample(atlas.hu, affine(wide.points()), settings.window_hu[0]).reshape(wide.shape)
     own = warped.copy()
     inner = (slice(PAD_VOXELS, -PAD_VOXELS),) * 3
     own[inner] = np.where(copy.known, copy.hu, warped[inner])
     fixed, moving = _image(own, wide), _image(warped, wide)
     field = None
+    if start_mm is not None:
+        grown = np.pad(np.moveaxis(start_mm[::-1], 0, 3), (*[(PAD_VOXELS,) * 2] * 3, (0, 0)), mode="edge")
+        field = _image(grown.astype(np.float64), wide, vector=True)
     for shrink, count in zip(settings.demons_shrink, settings.demons_iterations, strict=True):
         pair = [_shrunk(image, shrink) for image in (fixed, moving)]
         demons = SimpleITK.FastSymmetricForcesDemonsRegistrationFilter()
@@ -284,8 +336,8 @@ def _onto(field: SimpleITK.Image, like: SimpleITK.Image) -> SimpleITK.Image:
     return SimpleITK.Resample(field, like, still, linear, 0.0, SimpleITK.sitkVectorFloat64)
 
 
-def _image(values: NDArray[np.generic], grid: Grid) -> SimpleITK.Image:
-    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values))
+def _image(values: NDArray[np.generic], grid: Grid, *, vector: bool = False) -> SimpleITK.Image:
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values), isVector=vector)
     image.SetSpacing((grid.step_mm,) * 3)
     image.SetOrigin(grid.lower_mm[::-1].tolist())
     return image

@@ -74,35 +74,38 @@ BRIDGE_SHARE = 0.22
 Distance = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 # Points of the tables of `heart.CHAMBERS`: (x, y, z) from the aortic valve.
-LEFT_MAIN = ((11, -4, 9), (18, -6, 10.5), (26, -7, 11))
-LAD = ((26, -7, 11), (34, -19, 7), (43, -33, -7), (53, -47, -24), (63, -55, -42), (70, -56, -56), (71, -48, -66))
-LCX = ((26, -7, 11), (35, 5, 9), (45, 17, 3), (54, 25, -10), (55, 29, -24), (46, 31, -38))
-LCX_END = ((34, 27, -46), (18, 18, -50), (6, 12, -50))
+LEFT_MAIN = ((3, 3, 17), (12, 6.5, 20), (22, 4, 20.5))
+LAD = ((22, 4, 20.5), (31, -8, 15), (39, -20, 6), (50, -34, -7), (60, -44, -20), (68, -48, -31), (71, -43, -39))
+LCX = ((22, 4, 20.5), (32, 10, 11), (41, 18, 5), (50, 25, -3), (55, 29, -13), (48, 31, -24))
+LCX_END = ((34, 29, -30), (18, 22, -32), (4, 17, -32))
 RCA = (
-    (-5, -13, 9),
-    (-10, -23, 9),
-    (-17, -32, 4),
-    (-25, -36, -9),
-    (-32, -32, -26),
-    (-31, -20, -42),
-    (-21, -4, -52),
-    (-6, 8, -53),
+    (-4, -12, 7),
+    (-10, -22, 8),
+    (-18, -30, 4),
+    (-26, -34, -6),
+    (-31, -30, -18),
+    (-30, -18, -29),
+    (-19, -1, -34),
+    (-4, 13, -34),
 )
-PDA = ((2, 10, -52), (18, 2, -62), (34, -12, -70), (48, -26, -74))
+PDA = ((4, 13, -34), (20, 0, -42), (36, -16, -46), (50, -30, -47))
 DIAGONALS = (
-    ((34, -19, 7), (50, -22, 0), (66, -25, -14), (78, -28, -30)),
-    ((43, -33, -7), (60, -38, -16), (74, -42, -32)),
-    ((53, -47, -24), (66, -48, -32), (76, -46, -44)),
+    ((39, -20, 6), (54, -19, 5), (68, -22, -4), (79, -25, -15)),
+    ((50, -34, -7), (63, -37, -10), (75, -39, -19)),
+    ((60, -44, -20), (70, -46, -22), (77, -44, -28)),
 )
 MARGINALS = (
-    ((45, 17, 3), (60, 14, -8), (74, 5, -24), (82, -8, -40)),
-    ((55, 27, -18), (66, 20, -34), (74, 8, -50)),
+    ((41, 18, 5), (59, 17, 1), (74, 6, -9), (82, -7, -21)),
+    ((55, 29, -10), (66, 22, -19), (74, 9, -31)),
 )
-POSTEROLATERAL_RIGHT = ((-6, 8, -53), (8, 18, -54), (24, 22, -56), (42, 18, -60))
-POSTEROLATERAL_LEFT = ((48, 30, -36), (56, 22, -48), (66, 8, -58))
-ACUTE = ((-31, -30, -28), (-14, -50, -40), (6, -54, -52))
-RAMUS = ((26, -7, 11), (42, -3, 8), (60, -4, -4), (74, -10, -20))
-CONUS = ((-10, -23, 9), (-2, -44, 6), (10, -52, 0))
+POSTEROLATERAL_RIGHT = ((-4, 13, -34), (10, 20, -36), (26, 23, -37), (44, 18, -40))
+POSTEROLATERAL_LEFT = ((50, 31, -22), (58, 24, -31), (68, 9, -38))
+ACUTE = ((-30, -29, -19), (-13, -50, -25), (7, -55, -34))
+RAMUS = ((22, 4, 20.5), (40, 1, 14), (60, -3, 3), (75, -10, -9))
+CONUS = ((-10, -22, 8), (-2, -44, 6), (10, -52, 2))
+
+OSTIUM_SD_MM = 3.0
+"""Spread between people of the height of an ostium above the annulus (Tops 2008: 2.9 and 3.3 mm)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +156,11 @@ class Branch:
 
 def ostia(heart: Heart) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where the left main and the RCA leave the outside of the aorta: two points, (z, y, x) [mm]."""
-    return _leave(heart, LEFT_MAIN[0], LEFT_MAIN[1]), _leave(heart, RCA[0], RCA[1])
+    higher = heart.patient.stream("ostia").normal(0, OSTIUM_SD_MM, 2)
+    ways = np.asarray([LEFT_MAIN[:2], RCA[:2]], dtype=float)
+    ways[:, :, 2] += higher[:, None]
+    left, right = (_leave(heart, start, end) for start, end in ways)
+    return left, right
 
 
 def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
@@ -179,9 +186,12 @@ def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
     left, right = ostia(heart)
     # Left mains measure 10.5 +- 5.3 mm (Medrano-Gracia 2016); the fork lies nearer or farther.
     short = float(np.clip(rng.normal(0, 4.5), -6, 9))
-    fork = heart.place(np.asarray(LEFT_MAIN[2]) + np.array([short, 0.15 * short, rng.normal(0, 1.5)]))
-    left_main = np.array([left, 0.5 * (left + fork) + rng.normal(0, 0.5, 3), fork])
-    lad = np.vstack([fork, _into_groove(draw(LAD)[1:], lv, rv, 2.6)])
+    higher = float((left - heart.place(LEFT_MAIN[1]))[0]) / patient.heart_scale
+    fork = heart.place(np.asarray(LEFT_MAIN[2]) + np.array([short, 0.15 * short, 0.7 * higher + rng.normal(0, 1.5)]))
+    left_main = _out_of_chambers(np.array([left, 0.5 * (left + fork) + rng.normal(0, 0.5, 3), fork]), heart)
+    fork = left_main[-1]
+    outflow = _distance_of(heart, "outflow")
+    lad = np.vstack([fork, _into_groove(draw(LAD)[1:], lv, lambda p: np.minimum(rv(p), outflow(p)), 2.6)])
     far = patient.dominance != "right"
     lcx_table = LCX + LCX_END[: 3 if patient.dominance == "left" else 1] if far else LCX
     lcx = np.vstack([fork, _into_groove(draw(lcx_table)[1:], lv, la, 2.6)])
@@ -210,7 +220,6 @@ def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
         found.append(("left posterolateral", "posterolateral", on_surface(POSTEROLATERAL_LEFT, lcx)))
     acute = np.vstack([_nearest(rca, draw(ACUTE)[0]), _into_groove(draw(ACUTE)[1:], rv, rv, 1.5)])
     found.append(("acute marginal", "acute marginal", acute))
-    outflow = _distance_of(heart, "outflow")
     conus = np.vstack([_nearest(rca, draw(CONUS)[0]), _into_groove(draw(CONUS)[1:], rv, outflow, 1.5)])
     found.append(("conus", "conus", conus))
 
@@ -245,7 +254,7 @@ def paint_coronaries(volume: F32, grid: Grid, heart: Heart, branches: tuple[Bran
     aside = np.array([2.5, 1.5, 3.0])
     vein = path(np.vstack([lad.points[::-12][:5] + aside, lcx.points[4::12] + aside]), 5.0)
     paint_tube(volume, grid, Tube(vein, np.linspace(1.0, 2.6, len(vein))), venous, edge_mm=edge_mm)
-    sinus = path(heart.place([(48, 32, -34), (30, 32, -40), (10, 26, -42), (-14, 18, -38)]), 4.0)
+    sinus = path(heart.place([(50, 31, -16), (30, 32, -25), (10, 26, -29), (-14, 19, -28)]), 4.0)
     paint_tube(volume, grid, Tube(sinus, np.linspace(3.0, 5.0, len(sinus))), venous, edge_mm=edge_mm)
 
 
@@ -260,7 +269,7 @@ def _lumens(dominance: str) -> dict[str, tuple[float, ...]]:
     return changed
 
 
-def _leave(heart: Heart, start: tuple[float, float, float], end: tuple[float, float, float]) -> NDArray[np.float64]:
+def _leave(heart: Heart, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
     """First point outside the aorta on the way from `start` to twice as far as `end`, tables' (x, y, z)."""
     a, b = heart.place(start), heart.place(end)
     way = a + np.linspace(0, 2, 61)[:, None] * (b - a)

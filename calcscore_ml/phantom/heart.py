@@ -29,22 +29,31 @@ from calcscore_ml.phantom.canvas import (
 from calcscore_ml.phantom.painter import Layer
 from calcscore_ml.phantom.patient import Patient
 
-LONG_AXIS = (0.60, -0.58, -0.55)
-"""From the base of the left ventricle to its apex."""
+LONG_AXIS = (0.64, -0.66, -0.39)
+"""From the base of the left ventricle to its apex: 23 degrees below the horizontal, 10 to 30 in five real scans."""
 
 TOWARDS_RIGHT_VENTRICLE = (-0.62, -0.70, 0.15)
 """Roughly across the septum; made orthogonal to the long axis."""
 
 CHAMBERS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], bool]] = {
-    "left ventricle": ((40, -3, -35), (54, 38, 39), True),
-    "right ventricle": ((8, -25, -30), (48, 25, 39), True),
-    "right atrium": ((-32, 8, -21), (24, 29, 34), False),
-    "left atrium": ((6, 37, 3), (36, 23, 27), False),
-    "roof of the left atrium": ((8, 30, 15), (31, 21, 17), False),
-    "left appendage": ((40, 3, 19), (13, 22, 16), False),
-    "right appendage": ((-24, -16, 9), (13, 22, 19), False),
+    "left ventricle": ((41, -4, -19), (49, 33, 33), True),
+    "right ventricle": ((8, -28, -21), (43, 23, 26), True),
+    "right atrium": ((-30, 2, -12), (23, 26, 29), False),
+    "left atrium": ((3, 36, 3), (35, 22, 26), False),
+    "roof of the left atrium": ((6, 35, 15), (30, 19, 16), False),
+    "left appendage": ((41, 13, 20), (12, 19, 11), False),
+    "right appendage": ((-28, -13, 11), (12, 20, 15), False),
 }
 """Centre, half-lengths, and whether the half-lengths run along the heart's own axes (else x, y, z)."""
+
+CHAMBER_SD_MM = 2.0
+"""Spread of the centres of chambers between people, along each axis, beyond size, turn and tilt; our choice."""
+
+ROOT = ((7, 5, -9), (0, 0, 1), (-1, 0, 13), (-6, -2, 24))
+"""Axis of the aortic root from the outflow of the left ventricle to the sinotubular junction."""
+
+ROOT_SD_MM = (2.0, 2.0, 2.0)
+"""Spread between people of where the root's upper end lies, (x, y, z); our choice."""
 
 RIGHT_SIDE = (
     "pulmonary trunk", "right pulmonary artery", "left pulmonary artery", "superior vena cava", "inferior vena cava",
@@ -107,9 +116,9 @@ def build_heart(patient: Patient) -> Heart:
         size = np.asarray(semi) * rng.normal(1.0, 0.05, 3) * float(np.exp(rng.normal(0, 0.04)))
         axes = (own if along_axis else np.eye(3)) @ frame.T / patient.heart_scale
         heart.chambers[name] = Ellipsoid(
-            heart.place(np.asarray(centre) + rng.normal(0, 1.0, 3)), size * patient.heart_scale, axes
+            heart.place(np.asarray(centre) + rng.normal(0, CHAMBER_SD_MM, 3)), size * patient.heart_scale, axes
         )
-    outflow = [(3, -37, -18), (11, -34, 0), (17, -26, 16)]
+    outflow = [(4, -38, -13), (12, -34, 1), (17, -26, 16)]
     heart.chambers["outflow"] = tube(heart.place(outflow), np.array([18, 16.5, 14.5]) * patient.heart_scale)
     heart.vessels.update(_build_vessels(heart, rng))
     return heart
@@ -150,7 +159,7 @@ def mediastinum(heart: Heart, sac: F32, grid: Grid, others: tuple[Shape, ...]) -
     # Fat on the diaphragm beside the apex and beside the right atrium.
     pads: list[Shape] = []
     # ... and behind the crux, around the lower caval vein.
-    for at, semi in (((72, -50, -52), (26, 22, 15)), ((-34, -30, -50), (20, 22, 15)), ((2, 26, -46), (34, 22, 26))):
+    for at, semi in (((72, -50, -34), (26, 22, 15)), ((-34, -30, -33), (20, 22, 15)), ((2, 26, -30), (34, 22, 20))):
         pads.append(Ellipsoid(heart.place(at), zyx(semi) * (0.55 + 0.7 * adiposity)))
     hull = smooth_union(hull, field(grid, pads, 20.0), 14.0)
     hull = smooth_union(hull, wedge.astype(np.float32), 20.0)
@@ -226,7 +235,8 @@ def _build_vessels(heart: Heart, rng: np.random.Generator) -> dict[str, Tube]:
     s, place, r = patient.heart_scale, heart.place, patient.aorta_radius_mm
     unfold = patient.unfolding
     valve = np.asarray(patient.valve_mm)
-    root = place([(1, 1, -5), (0, 0, 5), (-3, -3, 18)])
+    leant = patient.stream("root").normal(0, ROOT_SD_MM)
+    root = place(np.asarray(ROOT) + np.linspace(0, 1, len(ROOT))[:, None] ** 2 * leant)
     back = -27.0 - 4 * unfold + rng.normal(0, 2)
     top = 74 + 12 * unfold + rng.normal(0, 5)
     left = 25 + 10 * unfold + rng.normal(0, 3)
@@ -249,8 +259,8 @@ def _build_vessels(heart: Heart, rng: np.random.Generator) -> dict[str, Tube]:
     low = whole[:, 0]
     first_arch = int(np.argmax(low > 52))
     last_arch = len(low) - int(np.argmax(low[::-1] > 45))
-    radius = np.concatenate([[r - 2.5, r + 1.0, r + 1.6, r + 1.0, r - 0.5, r - 0.3],
-                             np.linspace(r + 0.3, r - 2.2, len(whole) - 6)])  # fmt: skip
+    bulge = r + np.array([-3.5, -3.0, -1.5, 0.8, 1.8, 1.8, 1.2, 0.2, -0.3])  # the annulus lies 10 mm along the path
+    radius = np.concatenate([bulge, np.linspace(r + 0.3, r - 2.2, len(whole) - len(bulge))])
     radius[last_arch:] = np.maximum(radius[last_arch:] - 0.8, 9.5)
     parts = {
         "ascending aorta": slice(0, first_arch + 1),
@@ -267,7 +277,7 @@ def _build_vessels(heart: Heart, rng: np.random.Generator) -> dict[str, Tube]:
     vessels["left pulmonary artery"] = tube(place(left_artery), np.array([12, 12, 11, 8.5, 6.5]) * s)
     cava = [(-33, 8, 14), (-35, 12, 34), (-34, 10, 62), (-29, 2, 96)]
     vessels["superior vena cava"] = tube(place(cava), np.array([9.5, 9, 9, 8]) * s)
-    lower = [(-28, 18, -34), (-28, 24, -58), (-26, 30, -90), (-22, 40, -130), (-18, 48, -180)]
+    lower = [(-28, 16, -24), (-28, 22, -46), (-26, 30, -85), (-22, 40, -130), (-18, 48, -180)]
     vessels["inferior vena cava"] = tube(place(lower), np.array([12, 12, 12, 11.5, 11]) * s)
     for name, line in {
         "right upper pulmonary vein": [(-22, 42, 12), (-44, 46, 18), (-58, 44, 30)],

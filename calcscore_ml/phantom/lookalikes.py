@@ -19,7 +19,7 @@ from calcscore_ml.phantom.patient import Patient
 from calcscore_ml.phantom.spine import levels
 from calcscore_ml.phantom.thorax import chest_section
 
-MITRAL_CENTRE = (27, 21, -14)
+MITRAL_CENTRE = (22, 23, -8)
 """Centre of the mitral annulus in the tables of `heart.CHAMBERS` [mm]."""
 
 OSTIAL_ODDS = 0.35
@@ -107,7 +107,7 @@ def paint_metal(volume: F32, grid: Grid, heart: Heart, *, gated: bool) -> list[t
             at = heart.place(np.array([rng.normal(30, 8), rng.normal(-40, 6), rng.uniform(-20, 60)]))
             wire(np.array([at, at + rng.normal(0, 2.5, 3)]), 0.6, 2400.0, 30.0)
     if draws[1] < 0.03:  # pacemaker lead to the right ventricle
-        lead = heart.place([(-27, 0, 130), (-31, 8, 60), (-32, 8, 10), (-30, -2, -25), (-5, -18, -38), (28, -28, -52)])
+        lead = heart.place([(-27, 0, 130), (-31, 8, 60), (-32, 8, 10), (-30, -2, -16), (-5, -18, -26), (30, -30, -33)])
         wire(lead, 1.0, 2600.0, 45.0)
     if draws[2] < SPINAL_RODS_SHARE:  # rods of spinal surgery, and screws through the pedicles
         top = float(rng.uniform(10, 60))

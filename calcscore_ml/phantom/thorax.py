@@ -260,7 +260,7 @@ def _dome(patient: Patient, z: F32, y: F32, x: F32) -> F32:
         return np.asarray(top - 62 * r2**1.35, dtype=np.float32)
 
     top = patient.dome_mm
-    heart_floor = -52 * patient.heart_scale
+    heart_floor = -45 * patient.heart_scale
     right = cupola(top, -62, -78, 72)
     left = cupola(top - 13, 64, -80, 72)
     saddle = cupola(min(heart_floor, top) - 4, 18, -105, 95)
