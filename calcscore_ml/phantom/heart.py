@@ -36,7 +36,7 @@ TOWARDS_RIGHT_VENTRICLE = (-0.62, -0.70, 0.15)
 """Roughly across the septum; made orthogonal to the long axis."""
 
 CHAMBERS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], bool]] = {
-    "left ventricle": ((41, -4, -19), (49, 33, 33), True),
+    "left ventricle": ((39, -4, -19), (47, 33, 33), True),
     "right ventricle": ((8, -28, -21), (43, 23, 26), True),
     "right atrium": ((-30, 2, -12), (23, 26, 29), False),
     "left atrium": ((3, 36, 3), (35, 22, 26), False),

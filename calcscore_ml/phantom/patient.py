@@ -142,7 +142,7 @@ def draw_patient(seed: int) -> Patient:
         muscle_mm=float(np.clip((11 if male else 8) + rng.normal(0, 2), 4, 18)),
         adiposity=adiposity,
         heart_scale=scale,
-        heart_turn_deg=float(rng.normal(0, 11)),
+        heart_turn_deg=float(rng.normal(0, 10)),
         heart_tilt_deg=float(rng.normal(0, 9) + 10 * (adiposity - 0.5)),
         valve_mm=valve,
         dome_mm=float(np.clip(rng.normal(-32, 14), -65, -4)),
