@@ -59,4 +59,4 @@ class Doubling:
 
 
 def _ramp(inside_mm: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.clip(inside_mm / FADE_MM, 0, 1)
+    return np.asarray(np.clip(inside_mm / FADE_MM, 0, 1), dtype=np.float32)
