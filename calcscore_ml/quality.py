@@ -6,7 +6,6 @@ contrast agent, coarse slices); a *note* says what was noticed and repaired, or 
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from calcscore_ml.errors import GeometryError
+from calcscore_ml.kernels import Sharpness, sharpness
 from calcscore_ml.scan import Scan
 
 Severity = Literal["note", "warning"]
@@ -73,12 +73,6 @@ COVERAGE_MM = 100.0
 
 FIELD_OF_VIEW_MM = 160.0
 """A narrower image hardly holds a whole heart [mm]."""
-
-SHARP_KERNEL = re.compile(
-    r"\b(LUNG|BONE|BONEPLUS|EDGE|ULTRA|FC(3|5|8)\d|[BHIJTUQ][A-Z]?[5-9]\d[A-Z]?)\b", re.IGNORECASE
-)
-"""Names of edge-enhancing kernels: GE's words, Canon's FC30s, FC50s and FC80s, and Siemens' numbers from 50 on. They
-overshoot at edges and raise scores. Our list, from the vendors' naming; a kernel not on it may still be sharp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +234,7 @@ def _on_acquisition(scan: Scan) -> list[Remark]:
         add("not_gated", "warning", "The scan was not gated by ECG: motion blurs and doubles calcium.")
     elif made.ecg_gated is None:
         add("gating_unknown", "note", "The header does not say whether the scan was gated by ECG.")
-    if made.kernel is not None and SHARP_KERNEL.search(made.kernel):
+    if sharpness(made.kernel) is Sharpness.SHARP:
         add("sharp_kernel", "warning", f"The kernel {made.kernel} sharpens edges, which raises scores.")
     spacing, thickness = scan.geometry.spacing[0], made.slice_thickness_mm
     if abs(spacing - REFERENCE_SPACING_MM) > SPACING_TOLERANCE_MM:

@@ -15,6 +15,7 @@ LAYERS = (
         "geometry",
         "scan",
         "protocol",
+        "kernels",
         "components",
         "manifest",
         "csv_lines",

@@ -62,6 +62,7 @@ def test_what_the_header_says_is_remarked(change, code, severity):
 @pytest.mark.parametrize(
     ("kernel", "sharp"),
     [("B35f", False), ("Qr36d", False), ("I26f/3", False), ("FC12", False), ("STANDARD", False), ("B", False),
+     ("YA", False), ("Bv49", False), ("nobody's", False), ("L", True),
      ("B70f", True), ("Br59f", True), ("I70f/2", True), ("FC51", True), ("LUNG", True), ("BONEPLUS", True)],
 )  # fmt: skip
 def test_kernels_that_sharpen_are_known(kernel, sharp):

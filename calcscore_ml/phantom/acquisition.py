@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from calcscore_ml.phantom.canvas import F32, Grid, lerp_matrix
 from calcscore_ml.phantom.deposits import PROFILE_SOFTNESS, gaussian, slice_profile
+from calcscore_ml.phantom.doubling import Doubling
 from calcscore_ml.phantom.motion import Step, front_share
 from calcscore_ml.phantom.protocols import Protocol
 
@@ -37,7 +38,14 @@ CELL_MM = 0.5
 spacing made of one exposure share their noise, and neighbours share some."""
 
 
-def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol, steps: Step | None = None) -> F32:
+def blur(
+    fine: F32,
+    source: Grid,
+    target: Grid,
+    protocol: Protocol,
+    steps: Step | None = None,
+    doubling: Doubling | None = None,
+) -> F32:
     """See painted anatomy through the slice profile and the point spread.
 
     Parameters
@@ -50,6 +58,8 @@ def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol, steps: Step 
         Thickness and kernel.
     steps : callable, optional
         Displacement (z, y, x) [mm] of everything in front of the spine, by height of the slice.
+    doubling : Doubling, optional
+        Where the heart's border is seen a second time.
 
     Returns
     -------
@@ -59,12 +69,20 @@ def blur(fine: F32, source: Grid, target: Grid, protocol: Protocol, steps: Step 
     out = np.empty(target.shape, dtype=np.float32)
     front = front_share(target.y)[:, None].astype(np.float32)
     resting = _matrices(source, target, protocol, (0.0, 0.0))
-    for k, z in enumerate(target.z):
-        step = (0.0, 0.0, 0.0) if steps is None else tuple(map(float, steps(float(z))))
-        out[k] = _plane(fine, source, float(z), protocol, resting)
-        if any(step):
-            moved = _plane(fine, source, float(z) - step[0], protocol, _matrices(source, target, protocol, step[1:]))
-            out[k] += front * (moved - out[k])
+    twice = None if doubling is None or not doubling.motion.wall_share else doubling.weight(target)
+
+    def displaced(z: float, by: NDArray[np.float64]) -> F32:
+        return _plane(fine, source, z - float(by[0]), protocol, _matrices(source, target, protocol, tuple(by[1:])))
+
+    for k, z in enumerate(target.z.tolist()):
+        step = np.zeros(3) if steps is None else steps(z)
+        out[k] = _plane(fine, source, z, protocol, resting)
+        if step.any():
+            out[k] += front * (displaced(z, step) - out[k])
+        if doubling is not None and twice is not None:
+            shift = doubling.shift(z)
+            if shift.any():
+                out[k] += twice * (displaced(z, step + shift) - out[k])
     return out
 
 

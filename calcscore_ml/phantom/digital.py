@@ -18,6 +18,7 @@ from calcscore_ml.phantom.canvas import F32, Grid, onto
 from calcscore_ml.phantom.coronaries import Branch, build_coronaries, paint_coronaries
 from calcscore_ml.phantom.couch import paint_clutter, paint_couch
 from calcscore_ml.phantom.deposits import Deposit, excess, sample
+from calcscore_ml.phantom.doubling import Doubling
 from calcscore_ml.phantom.heart import Heart, build_heart, heart_grid, heart_layers, mediastinum, pericardium
 from calcscore_ml.phantom.lookalikes import draw_lookalikes, paint_metal
 from calcscore_ml.phantom.lungs import paint_lung_vessels
@@ -59,6 +60,10 @@ LESION_COLUMNS = (
 
 WIDE_FOV_MM = 480.0
 """Fields of view of radiotherapy, whose couches are foam, begin here (our choice)."""
+
+EDGE_MM = {True: 1.0, False: 3.0}
+"""Width of the edges of the chambers: with a trigger, or where two positions of the wall are seen; and smeared by the
+beat (our choice)."""
 
 SUBSLICE_MM = 1.67
 """Largest distance between the sub-slices a slice is made of."""
@@ -228,7 +233,7 @@ def _paint(
     patient = heart.patient
     thick = protocol.slice_thickness_mm
     z_low, z_high = float(target.z[0]) - thick, float(target.z[-1]) + thick
-    beat = 1.0 if protocol.gated else 3.0
+    beat = EDGE_MM[protocol.gated or motion.wall_share > 0]
     grid = heart_grid(patient, z_low - 4, z_high + 4)
     thorax = build_thorax(patient, z_low - 6, z_high + 6)
     sac = pericardium(heart, grid)
@@ -252,7 +257,8 @@ def _paint(
     metal = paint_metal(volume, fine, heart, gated=protocol.gated)
     heights = np.arange(z_low, z_high + 15, 15, dtype=np.float32)
     coarse = Grid(heights, np.arange(-290, 121, 6, dtype=np.float32), np.arange(-270, 271, 6, dtype=np.float32))
-    return blur(volume, fine, target, protocol, motion.step), render(layers, coarse), coarse, metal
+    seen = blur(volume, fine, target, protocol, motion.step, Doubling(motion, heart.box))
+    return seen, render(layers, coarse), coarse, metal
 
 
 def _fine_grid(target: Grid, protocol: Protocol) -> Grid:

@@ -72,6 +72,10 @@ BREATH_DIRECTION = (1.0, -0.3, 0.0)
 RESTLESS_ODDS, RESTLESS_MM = 0.12, (2.0, 6.0)
 """Share of scans without trigger in which a held breath is not held, and the heart's travel then (our choice)."""
 
+DOUBLED_ODDS, WALL_MM, WALL_SHARE = 0.4, (3.0, 8.0), (0.35, 0.6)
+"""Share of scans without trigger whose left border may be seen twice; the free wall's way from end-diastole to
+end-systole, of which a slice sees a part; weight of the second position (our choice)."""
+
 MAX_SWING_MM = 24.0
 """Longest way from end-diastole to end-systole."""
 
@@ -106,6 +110,9 @@ class Motion:
         Displacement of each slab, (z, y, x).
     breath_mm, breath_phase : float
         Half the way between breathing in and out, and its phase at height 0 [rad].
+    wall_mm, wall_share : float
+        Way of the left ventricle's free wall in a beat, and the weight of the second of two positions that a slice
+        sees of it; 0 where its border is seen once.
     """
 
     swings: dict[Label, NDArray[np.float64]]
@@ -117,6 +124,14 @@ class Motion:
     steps_mm: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0),)
     breath_mm: float = 0.0
     breath_phase: float = 0.0
+    wall_mm: float = 0.0
+    wall_share: float = 0.0
+
+    def wall_travel(self, height_mm: float) -> float:
+        """Return how far the free wall moves while a slice is taken [mm]."""
+        window = self.window_s * self.rate_per_min / 60
+        seen = self.phase + height_mm / self.travel_mm + np.linspace(-0.5, 0.5, MAX_SAMPLES + 1) * window
+        return self.wall_mm * float(np.ptp(np.interp(seen, *beat_curve(self.rate_per_min), period=1)))
 
     def step(self, height_mm: float) -> NDArray[np.float64]:
         """Return the displacement of the heart while a slice is taken, by slab and breath, (z, y, x) [mm]."""
@@ -215,7 +230,10 @@ def draw_motion(patient: Patient, protocol: Protocol, repeat: int = 0) -> Motion
     window = WINDOW_S[protocol.gated]
     if not protocol.gated:
         half = 0.5 * max(protocol.breathing_mm, restless)
-        return Motion(swings, rate, window, phase, travel, breath_mm=half, breath_phase=breath_phase)
+        wall = patient.stream("doubling", repeat)
+        doubled, way, share = wall.random() < DOUBLED_ODDS, float(wall.uniform(*WALL_MM)), wall.uniform(*WALL_SHARE)
+        return Motion(swings, rate, window, phase, travel, breath_mm=half, breath_phase=breath_phase,
+                      wall_mm=way * doubled, wall_share=float(share) * doubled)  # fmt: skip
     systolic = (_systole_s(60 / rate) + SYSTOLIC_REST_S / 2) * rate / 60
     trigger = float(systolic if rate > FAST_PER_MIN else DIASTOLIC_TRIGGER) + aim
     if not visible:

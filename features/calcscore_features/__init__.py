@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from calcscore_features import (
     arteries,
     atlas,
+    border,
     crowd,
     gaussian,
     intensity,
@@ -40,7 +41,8 @@ from calcscore_features.place import Place
 __all__ = ["ALL", "FAMILIES", "Feature", "Lesions", "Place", "Settings", "compute", "registry"]
 
 FAMILIES: tuple[str, ...] = (
-    "size", "shape", "intensity", "texture", "gaussian", "neighbourhood", "crowd", "location", "atlas", "arteries",
+    "size", "shape", "intensity", "texture", "gaussian", "neighbourhood", "crowd", "border", "location", "atlas",
+    "arteries",
 )  # fmt: skip
 """The families of features in the order of the table's columns. The last three say where a lesion lies: in the heart's
 box, relative to organs and the nearest artery, and relative to every artery."""
@@ -71,6 +73,7 @@ def registry(settings: Settings | None = None) -> tuple[Feature, ...]:
         *gaussian.features(chosen),
         *neighbourhood.FEATURES,
         *crowd.features(chosen),
+        *border.FEATURES,
         *location.FEATURES,
         *atlas.FEATURES,
         *arteries.FEATURES,
@@ -132,6 +135,7 @@ def compute(
         "gaussian": lambda: gaussian.compute(members, chosen),
         "neighbourhood": lambda: neighbourhood.compute(members, chosen),
         "crowd": lambda: crowd.compute(members, chosen),
+        "border": lambda: border.compute(members, chosen),
         "location": lambda: location.compute(members, heart_box_mm),
         "atlas": lambda: atlas.compute(len(members), place),
         "arteries": lambda: arteries.compute(len(members), place),

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from calcscore_features import ALL, crowd, gaussian, intensity, location, neighbourhood, shape, size, texture
+from calcscore_features import ALL, border, crowd, gaussian, intensity, location, neighbourhood, shape, size, texture
 from calcscore_features.feature import Feature
 
-MODULES = (size, shape, intensity, texture, gaussian, neighbourhood, crowd, location)
+MODULES = (size, shape, intensity, texture, gaussian, neighbourhood, crowd, border, location)
 """Where each family's words come from, in the order of `calcscore_features.FAMILIES`."""
 
 COLUMNS = ("feature", "unit", "formula", "source", "no value")
@@ -40,9 +40,9 @@ Some features say the same thing, because the initiative defines both: `glcm_dif
 spherical disproportion are functions of `sphericity` and left out.
 
 A single voxel is a lesion like any other, and in noisy scans the commonest one, so features that need two voxels are
-NaN in many rows. Features of the families `gaussian` and `neighbourhood` see what surrounds a lesion; beyond the scan's
-border the Gaussian family goes on with the outermost voxels, while the shell ends there. `shell_other_lesions_mm3` and
-the family `crowd` alone depend on which other lesions are asked for.
+NaN in many rows. Features of the families `gaussian`, `neighbourhood` and `border` see what surrounds a lesion; beyond
+the scan's border the Gaussian family goes on with the outermost voxels, while shells end there.
+`shell_other_lesions_mm3` and the family `crowd` alone depend on which other lesions are asked for.
 """
 
 

@@ -83,7 +83,7 @@ def compute(members: Members, settings: Settings) -> dict[str, Floats]:
     anyone[linear] = True
     columns = np.full((len(FEATURES), len(members)), np.nan)
     columns[-1] = 0.0
-    for owner, voxel in _shells(members, linear, settings.shell_mm):
+    for owner, voxel in shells(members, settings.shell_mm):
         x = hu[voxel].astype(np.float64)
         start = np.flatnonzero(np.append(True, np.diff(owner) != 0))
         lesion, count = owner[start], np.diff(np.append(start, len(owner)))
@@ -105,8 +105,10 @@ def compute(members: Members, settings: Settings) -> dict[str, Floats]:
     return {f.name: v for f, v in zip(FEATURES, columns, strict=True)}
 
 
-def _shells(members: Members, linear: Ints, radius_mm: float) -> Iterator[tuple[Ints, Ints]]:
+def shells(members: Members, radius_mm: float) -> Iterator[tuple[Ints, Ints]]:
     """Yield blocks of whole lesions: owner and linear index of every shell voxel, lesion after lesion."""
+    _, ny, nx = members.hu_volume.shape
+    linear = members.voxel @ np.array([ny * nx, nx, 1])
     size = members.hu_volume.size
     begin, end = _grown_runs(members, radius_mm)
     length = end - begin + 1
