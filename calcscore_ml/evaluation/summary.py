@@ -118,7 +118,9 @@ def evaluate(
     patients : DataFrame
         One row per scan, those without a candidate too: `patient_id`, `scan_id`, and any scores ``x`` beside their
         reference ``x_truth`` (`agatston`, `volume_mm3`, `mass_mg`, `volume_lad_mm3` ...). Risk categories are
-        `category` and `category_truth`, numbers from 0; without them they are taken from the Agatston scores.
+        `category` and `category_truth`, numbers from 0; without them they are taken from the Agatston scores. A scan
+        that is true in the column `no_score`, where there is one, found nothing and has the category farthest from its
+        reference.
     missed : DataFrame or None
         Reference lesions that no candidate covers: `scan_id`, `truth`, `volume_mm3`.
     by : str or sequence of str
