@@ -59,7 +59,9 @@ def located_blood_hu(scan: Scan, location: Location) -> float | None:
     if location.trusted and location.grid is not None:
         hu, known = resample(scan, location.grid, HU_WINDOW)
         step = location.grid.step_mm
-        found = [_median(hu, _core(location.organs[o], known, step, AORTA_CORE_MM)) for o in AORTA]
+        # Voxels as they are: a mean over neighbours would spread a plaque over half of an aorta's core.
+        plain = location.grid.nearest(scan.hu, scan.geometry.spacing).astype(np.float32)
+        found = [_median(plain, _core(location.organs[o], known, step, AORTA_CORE_MM)) for o in AORTA]
         heart = _core(location.organs[Organ.HEART], known, step, HEART_CORE_MM)
         found.append(_median(ndimage.median_filter(hu, MEDIAN_VOXELS), heart, 1 - CHAMBER_SHARE))
         bright = [value for value in found if value is not None]

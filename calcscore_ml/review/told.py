@@ -200,8 +200,8 @@ def told_history(events: tuple[StoredEvent, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def told_decision(stored: StoredEvent) -> dict[str, Any]:
-    """Tell what a decision changed."""
+def told_decision(stored: StoredEvent, reading: Reading) -> dict[str, Any]:
+    """Tell what a decision changed in a reading."""
     return {
         "id": stored.id,
         "version": stored.version,
@@ -211,7 +211,7 @@ def told_decision(stored: StoredEvent) -> dict[str, Any]:
         "text": told_event(stored, NAMES),
         "label": getattr(stored.event, "label", None),
         "undoes": getattr(stored.event, "event", None),
-        "change": told_change(stored.before, stored.after),
+        "change": told_change(stored.before, stored.after) if reading.result.valid else reading.headline,
     }
 
 

@@ -20,7 +20,7 @@ function drawScan() {
   say("scan-name", now.scan);
   byId("scan-name").title = now.scan;
   say("score", now.headline);
-  say("category", now.valid ? now.category : "why?");
+  say("category", now.valid ? now.category : "not valid");
   byId("category").title = now.invalid_reasons.join(" ");
 }
 
