@@ -23,6 +23,7 @@ from calcscore_ml.candidates import Candidates
 from calcscore_ml.errors import ManifestError, ResultError
 from calcscore_ml.evaluation.metrics import NO_SCORE
 from calcscore_ml.evaluation.summary import Evaluation, evaluate
+from calcscore_ml.heart.ostia import ostia_distance_mm
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import ManifestRow, need_labels
@@ -47,7 +48,7 @@ class ScanAssessment:
     lesions : pandas.DataFrame
         A row per candidate: scan_id, truth, predicted, referred, volume_mm3, what it adds to the Agatston score if it
         is coronary, how sure the model is of it (see `calcscore_ml.referral.uncertainty.Uncertainty`), the likeliest
-        artery, and what hangs on it (see `calcscore_ml.referral.stakes.Stakes`).
+        artery, what hangs on it (see `calcscore_ml.referral.stakes.Stakes`), and its distance to the ostia.
     missed : pandas.DataFrame
         Reference lesions no candidate covers: scan_id, truth, volume_mm3.
     scan : dict
@@ -276,6 +277,7 @@ def _assess(
                 "change": scored.stakes.change,
                 "category": scored.stakes.category,
                 "deciding": scored.stakes.deciding,
+                "ostia_mm": ostia_distance_mm(scored.location, candidates),
             }
         ),
         missed=_missed(row.scan_id, candidates, reference.voxels, reference.lesion, reference.label),

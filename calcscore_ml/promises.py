@@ -16,7 +16,6 @@ from calcscore_ml.evaluation.referral_losses import rising_thresholds
 from calcscore_ml.judged import Judged, losses_with, stakes_in
 from calcscore_ml.referral.promise import Loss, Promise, choose_threshold
 
-
 UNBOUND = ("deciding_below", "near_ostia_mm")
 """Rules of a policy that refer lesions whatever the budget."""
 
@@ -217,7 +216,8 @@ def promised_recipe(judged: Judged, promise: Promise) -> str:
     """Return the recipe of an evaluation with a promise, as TOML.
 
     Its other rules refer nothing any more (``max_lesions = 0``, and none of those that the budget does not bind): only
-    what the promise needs goes to the expert, and scans that are referred as a whole for another reason than many doubts.
+    what the promise needs goes to the expert, and scans that are referred as a whole for another reason than many
+    doubts.
     """
     plain = judged.recipe.model_dump(mode="json", exclude_none=True)
     made = {name: value for name, value in asdict(promise).items() if value is not None}

@@ -22,8 +22,8 @@ LEAST_HEART_SHARE = 0.6
 the aortic valve hold 0.73, a real crop of 160 mm 0.88; our choice."""
 
 MOST_NOISE_HU = 80.0
-"""More noise than a model can have learnt from [HU]: digital patients' goes up to about 50, a real scan by a sharp kernel
-has 47, and at 80 one voxel of blood in eight passes the threshold. Our choice."""
+"""More noise than a model can have learnt from [HU]: digital patients' goes up to about 50, a real scan by a sharp
+kernel has 47, and at 80 one voxel of blood in eight passes the threshold. Our choice."""
 
 DARKEST_HU = (-1100.0, -600.0)
 """Where the darkest hundredth of a chest scan lies: air is -1000, lung -850; ten real and digital scans have -1021 to

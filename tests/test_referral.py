@@ -416,7 +416,7 @@ def test_flipping_a_referred_deciding_lesion_changes_the_category(lesions, limit
 @given(few_lesions)
 def test_the_surety_of_a_decision_is_its_probability(lesions):
     """Of a lesion that counts it is that of being coronary, of any other that of not being; without effect, 1."""
-    p, u, labels, stakes = scan_of(lesions)
+    _, u, labels, stakes = scan_of(lesions)
     taken = np.where(labels > 0, u.coronary, 1 - u.coronary)
     assert 1 - stakes.flips == pytest.approx(np.where(stakes.effect > 0, taken, 1.0), abs=1e-9)
 

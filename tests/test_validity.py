@@ -150,7 +150,7 @@ def test_contrast_agent_is_seen_wherever_it_is(chest, where, hu):
 
 
 def test_calcium_and_noise_are_no_contrast_agent(chest):
-    """Plaques in a fifth of the aorta and in a fiftieth of the heart, and noise of 50 HU, leave blood as dark as it is."""
+    """Plaques in a fifth of the aorta and a fiftieth of the heart, and noise of 50 HU, leave blood as dark as it is."""
     scan, location = chest
     rng = np.random.default_rng(0)
     hu = scan.hu + rng.normal(0, 50, scan.hu.shape)
@@ -278,9 +278,9 @@ def test_the_command_line_gives_no_number_and_fails_only_when_asked(model, tmp_p
         (told,) = json.loads(done.stdout)["results"]
         assert (told["headline"], told["valid"]) == (NO_SCORE, False)
         assert "No heart was found" in " ".join(told["invalid_reasons"])
-        assert {told[k] for k in ("agatston", "lowest", "highest", "category", "volume_mm3", "mass_mg", "arteries")} == {
-            None
-        }
+        assert {
+            told[k] for k in ("agatston", "lowest", "highest", "category", "volume_mm3", "mass_mg", "arteries")
+        } == {None}
         shown = CliRunner().invoke(app, [*asked, "--overwrite"])
         assert shown.exit_code == code
         assert "no score: No heart was found" in " ".join(shown.output.split())

@@ -125,7 +125,11 @@ def score(
         emit({"results": done, "failed": [{"path": str(p), "error": e} for p, e in failed]})
     else:
         rows: list[tuple[object, ...]] = [
-            (d["scan_id"], d["headline"], *("" if d[k] is None else d[k] for k in ("category", "volume_mm3", "mass_mg")))
+            (
+                d["scan_id"],
+                d["headline"],
+                *("" if d[k] is None else d[k] for k in ("category", "volume_mm3", "mass_mg")),
+            )
             for d in done
         ]
         if rows:

@@ -267,7 +267,9 @@ def _categories_text(evaluation: Evaluation) -> str:
     ]
     silent = [r.interval.value for r in evaluation.results if r.name == "scan.no_score" and r.interval.value > 0]
     if silent:
-        lines.insert(1, f"  {silent[0]:.0%} of scans have no score: they stand in the category farthest from the reference")
+        lines.insert(
+            1, f"  {silent[0]:.0%} of scans have no score: they stand in the category farthest from the reference"
+        )
     for title, row in zip(titles, evaluation.category_counts.tolist(), strict=True):
         lines.append(f"  {title:<{width}}" + "".join(f"{count:>{width}}" for count in row))
     return "\n".join(lines)

@@ -93,7 +93,8 @@ class ReferralPolicy:
         Unless it is less probably coronary than this.
     min_coronary : float
         The rules on entropy, margin, disagreement, ambiguity, distance and deciding lesions look only at lesions at
-        least this probably coronary: whether a calcification is of the aorta or of a valve is not worth an expert's time.
+        least this probably coronary: whether a calcification is of the aorta or of a valve is not worth an expert's
+        time.
     min_effect_agatston : float
         Refer only lesions that would change the Agatston score, by at least this.
     min_change_agatston : float
