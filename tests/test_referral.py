@@ -421,13 +421,11 @@ def test_the_surety_of_a_decision_is_its_probability(lesions):
     assert 1 - stakes.flips == pytest.approx(np.where(stakes.effect > 0, taken, 1.0), abs=1e-9)
 
 
-@given(seeds, st.integers(0, 12))
-def test_deciding_lesions_come_before_the_others_within_the_budget(seed, budget):
+@given(few_lesions, st.integers(0, 12))
+def test_deciding_lesions_come_before_the_others_within_the_budget(lesions, budget):
     """All of them are referred; the others get what they leave of the budget, in the order of the policy."""
-    p, parts, effect = ensemble(seed, n=12)
-    effect = effect / 10
-    u, stakes = measure(p, parts), weigh(p, decide(p), effect / 10, SCHEME, draws=50)
-    policy = replace(ALL_RULES, deciding_below=0.99, max_lesions=budget)
+    _, u, _, stakes = scan_of(lesions)
+    policy = ReferralPolicy(deciding_below=0.99, max_lesions=budget)
     found = refer(policy, u, stakes).referred
     first = refer(replace(policy, max_lesions=0), u, stakes).referred
     every = refer(replace(policy, max_lesions=None), u, stakes).referred
@@ -451,18 +449,17 @@ def test_a_large_lesion_near_the_ostia_is_referred_whatever_it_is_called(lesions
         refer(policy, u, stakes, ostia_mm=np.zeros(len(lesions) + 1))
 
 
-@given(seeds, st.integers(0, 6))
-def test_no_doubtful_lesion_beyond_the_budget_is_accepted_in_silence(seed, budget):
+@given(few_lesions, st.integers(0, 6))
+def test_no_doubtful_lesion_beyond_the_budget_is_accepted_in_silence(lesions, budget):
     """With as many doubtful lesions allowed as the budget has, one more sends every possible lesion to the expert."""
-    p, parts, effect = ensemble(seed, n=12)
-    u, stakes = measure(p, parts), weigh(p, decide(p), effect, SCHEME, draws=50)
-    policy = replace(ALL_RULES, deciding_below=0.95, max_lesions=budget, whole_scan=WholeScan(max_doubtful=budget))
+    _, u, _, stakes = scan_of(lesions)
+    policy = ReferralPolicy(deciding_below=0.95, max_lesions=budget, whole_scan=WholeScan(max_doubtful=budget))
     every = refer(replace(policy, max_lesions=None, whole_scan=WholeScan()), u, stakes).referred
     found = refer(policy, u, stakes)
     assert bool(found.whole_scan) == (every.sum() > budget)
     assert (found.referred | ~every).all()
     if found.whole_scan:
-        assert found.referred[(effect > 0) & (u.coronary >= policy.min_coronary)].all()
+        assert found.referred[(stakes.effect > 0) & (u.coronary >= policy.min_coronary)].all()
 
 
 @pytest.mark.parametrize("name", ["default", "calcscore"])

@@ -84,6 +84,7 @@ def test_no_scan_whose_heart_is_not_located_has_a_score(boxed, trusted, atlases)
         (lambda hu: hu / 1000, "near -1000"),
         (lambda hu: hu / 2, "near -1000"),
         (lambda hu: hu.astype(int) + 200, "soft tissue"),
+        (lambda hu: hu.astype(int) - 200, "near -1000"),
         (lambda hu: np.full_like(hu, OUTSIDE_HU), "nothing but air"),
     ],
 )
