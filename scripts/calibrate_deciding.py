@@ -24,9 +24,6 @@ from calcscore_ml.referral.uncertainty import Uncertainty
 from calcscore_ml.reports.markdown import markdown_table
 from calcscore_ml.scores.risk import find_scheme
 
-LIMITS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1.0)
-"""From one that no lesion is below to one that all are."""
-
 
 def referred(judged: Judged, policy: ReferralPolicy) -> tuple[NDArray[np.float64], float]:
     """Refer every scan: whether each lesion is (1 or 0), and the share of scans that are referred as a whole."""
@@ -47,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("--recipe", type=Path)
-    parser.add_argument("--limits", type=float, nargs="+", default=LIMITS)
+    parser.add_argument("--limits", type=float, nargs="+", default=(0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 1))
     options = parser.parse_args()
     judged = read_judged(options.evaluation).with_score()
     policy = (read_recipe(options.recipe) if options.recipe else judged.recipe).referral
