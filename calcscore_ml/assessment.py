@@ -1,5 +1,7 @@
 """A model over a labelled cohort: what it decides on each scan, beside the reference.
 
+A scan without a score counts as one that found nothing and got its category wrong, also after the expert.
+
 Evaluates exactly what a user gets from `calcscore_ml.pipeline.score_scan`, twice: on its own, and after an expert who
 answers every referred lesion as the reference does.
 """
@@ -19,7 +21,9 @@ from calcscore_features import FAMILIES
 from calcscore_ml.batch import collect
 from calcscore_ml.candidates import Candidates
 from calcscore_ml.errors import ManifestError, ResultError
+from calcscore_ml.evaluation.metrics import NO_SCORE
 from calcscore_ml.evaluation.summary import Evaluation, evaluate
+from calcscore_ml.heart.ostia import ostia_distance_mm
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.manifest import ManifestRow, need_labels
@@ -44,11 +48,12 @@ class ScanAssessment:
     lesions : pandas.DataFrame
         A row per candidate: scan_id, truth, predicted, referred, volume_mm3, what it adds to the Agatston score if it
         is coronary, how sure the model is of it (see `calcscore_ml.referral.uncertainty.Uncertainty`), the likeliest
-        artery, and what hangs on it (see `calcscore_ml.referral.stakes.Stakes`).
+        artery, what hangs on it (see `calcscore_ml.referral.stakes.Stakes`), and its distance to the ostia.
     missed : pandas.DataFrame
         Reference lesions no candidate covers: scan_id, truth, volume_mm3.
     scan : dict
-        A row of scores and their references, see `calcscore_ml.scan_row.scan_row`, and what was referred.
+        A row of scores and their references, see `calcscore_ml.scan_row.scan_row`, what was referred, and why there is
+        no score (`no_score`, `invalid_reasons`); the scores are what was computed nevertheless.
     after_expert : dict
         The same once referred lesions carry the reference label.
     """
@@ -246,7 +251,14 @@ def _assess(
     decided = np.where(referred > 0, truth, predicted)
     thickness = scan.acquisition.slice_thickness_mm
     after = summarise(from_candidates(candidates, decided, thickness), wanted.rule, wanted.calibration, wanted.scheme)
-    counts = {"referred": result.range.pending, "lowest": result.range.lowest, "highest": result.range.highest}
+    counts = {
+        "referred": result.range.pending,
+        "whole_scan": bool(result.whole_scan),
+        "lowest": result.range.lowest,
+        "highest": result.range.highest,
+        NO_SCORE: not result.valid,
+        "invalid_reasons": " ".join(result.invalid_reasons),
+    }
     describe = partial(
         scan_row, scan.acquisition, patient_id=row.patient_id, scan_id=row.scan_id, protocol=row.protocol
     )
@@ -264,6 +276,8 @@ def _assess(
                 "doubt": scored.stakes.doubt,
                 "change": scored.stakes.change,
                 "category": scored.stakes.category,
+                "deciding": scored.stakes.deciding,
+                "ostia_mm": ostia_distance_mm(scored.location, candidates),
             }
         ),
         missed=_missed(row.scan_id, candidates, reference.voxels, reference.lesion, reference.label),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from calcscore_ml.errors import ResultError
 from calcscore_ml.evaluation.lesions import need_columns
+from calcscore_ml.evaluation.metrics import NO_SCORE
 from calcscore_ml.evaluation.referral_losses import Left, losses_left, simulated_expert
 from calcscore_ml.recipe import Recipe, parse_recipe
 from calcscore_ml.referral.promise import Loss, stake_of
@@ -51,6 +52,14 @@ class Judged:
     def as_lad(self) -> bool:
         """Whether the left main counts as LAD."""
         return self.recipe.model.left_main_as == "LAD"
+
+    def with_score(self) -> Judged:
+        """Return the scans that have a score; all where the table does not say."""
+        if NO_SCORE not in self.scans:
+            return self
+        scans = self.scans[~self.scans[NO_SCORE].astype(bool)]
+        lesions = self.lesions[self.lesions["scan_id"].isin(scans["scan_id"])]
+        return replace(self, lesions=lesions.reset_index(drop=True), scans=scans.reset_index(drop=True))
 
 
 def read_judged(folder: Path | str) -> Judged:

@@ -20,13 +20,15 @@ from calcscore_ml.anatomy import ARTERIES, TITLES, Label
 from calcscore_ml.candidates import Candidates, find_candidates
 from calcscore_ml.evaluation.intervals import or_none
 from calcscore_ml.heart.atlas import read_atlases
+from calcscore_ml.heart.blood import located_blood_hu
 from calcscore_ml.heart.locate import Location, locate
+from calcscore_ml.heart.ostia import ostia_distance_mm
 from calcscore_ml.heart.place import measure_place
 from calcscore_ml.models.bundle import Bundle, distances, predict
 from calcscore_ml.models.card import installed_versions
 from calcscore_ml.models.drivers import find_drivers
 from calcscore_ml.protocol import outside, protocol_of
-from calcscore_ml.quality import Remark, blood_hu, remarks
+from calcscore_ml.quality import Remark, noise_hu, remarks
 from calcscore_ml.recipe import Recipe
 from calcscore_ml.referral.decision import arteries_by_map, decide, most_probable_artery
 from calcscore_ml.referral.policy import Referral, ScanDoubts, refer
@@ -48,6 +50,7 @@ from calcscore_ml.scores import (
     summarise,
 )
 from calcscore_ml.table import feature_table
+from calcscore_ml.validity import why_no_score
 
 CLEAR_OTHER = 0.02
 """A candidate labelled "other" is listed one by one when its probability of being coronary is at least this."""
@@ -161,7 +164,7 @@ def score_scan(
     calibration: MassCalibration | None = None,
     described: Described | None = None,
 ) -> Scored:
-    """Score a scan with a trained model.
+    """Score a scan with a trained model; a result whose scan allows no score says why (`invalid_reasons`).
 
     Parameters
     ----------
@@ -199,7 +202,8 @@ def score_scan(
         stakes = weigh(probabilities, labels, effect, scheme, seed=recipe.model.seed)
         unseen = outside(protocol_of(scan), bundle.card.protocols)
         doubts = ScanDoubts(described.location.trusted, described.location.spread_mm, unseen)
-        referral = refer(recipe.referral, uncertainty, stakes, doubts)
+        near = None if recipe.referral.near_ostia_mm is None else ostia_distance_mm(described.location, candidates)
+        referral = refer(recipe.referral, uncertainty, stakes, doubts, near)
         referred = referral.referred
         shown = (labels != Label.OTHER) | (uncertainty.coronary >= CLEAR_OTHER) | referred
 
@@ -217,7 +221,8 @@ def score_scan(
     with _timed(seconds, "drivers"):
         asked = np.flatnonzero(referred)
         drivers = dict(zip(asked.tolist(), find_drivers(bundle, described.table.iloc[asked]), strict=True))
-    result = _result(scan, recipe, described, score, pending, scan_id, seconds, bundle.identity)
+    blood = located_blood_hu(scan, described.location)
+    result = _result(scan, recipe, described, score, pending, scan_id, seconds, bundle.identity, blood)
     listed = np.where(shown, np.where(labels != Label.OTHER, labels, accepted), Label.OTHER)
     lesions = tuple(
         replace(
@@ -234,6 +239,13 @@ def score_scan(
         lesions=lesions,
         whole_scan=referral.whole_scan,
         promise="" if promise is None else promise.say(),
+        invalid_reasons=why_no_score(
+            scan,
+            described.location,
+            blood_hu=blood,
+            noise_hu=noise_hu(scan),
+            atlases=bool(recipe.location.atlases),
+        ),
     )
     calcium = from_candidates(candidates, listed, thickness)
     return Scored(result, calcium, candidates, described.location, uncertainty, stakes, accepted)
@@ -247,7 +259,7 @@ def score_labelled(
     scan_id: str,
     calibration: MassCalibration | None = None,
 ) -> Scored:
-    """Score a scan by an observer's label volume: no model, nothing pending.
+    """Score a scan by an observer's label volume: no model, nothing pending, and a score whatever the scan is.
 
     Parameters
     ----------
@@ -275,7 +287,8 @@ def score_labelled(
         location = find_location(scan, recipe)
     described = Described(candidates, location, pd.DataFrame(index=candidates.ids), seconds)
     pending = PendingRange(score.total.agatston, score.total.agatston, 0)
-    result = _result(scan, recipe, described, score, pending, scan_id, seconds, {"name": "none: labels by an observer"})
+    model, blood = {"name": "none: labels by an observer"}, located_blood_hu(scan, location)
+    result = _result(scan, recipe, described, score, pending, scan_id, seconds, model, blood)
     lesions = tuple(_lesion(candidates, i, of_lesion[i], effect[i]) for i in range(len(candidates)))
     return Scored(replace(result, lesions=lesions), calcium, candidates, location)
 
@@ -334,16 +347,15 @@ def _result(
     scan_id: str,
     seconds: dict[str, float],
     model: dict[str, str],
+    blood: float | None,
 ) -> ScanResult:
     location = described.location
-    box = location.box
-    blood = blood_hu(scan, box.as_array()) if box is not None else None
     return ScanResult(
         scan_id=scan_id,
         geometry=scan.geometry,
         acquisition=scan.acquisition,
         remarks=(*doubts(location, recipe), *remarks(scan, blood)),
-        heart_box=box,
+        heart_box=location.box,
         location=LocationSummary.of(location),
         score=score,
         range=pending,

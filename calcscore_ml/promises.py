@@ -16,6 +16,9 @@ from calcscore_ml.evaluation.referral_losses import rising_thresholds
 from calcscore_ml.judged import Judged, losses_with, stakes_in
 from calcscore_ml.referral.promise import Loss, Promise, choose_threshold
 
+UNBOUND = ("deciding_below", "near_ostia_mm")
+"""Rules of a policy that refer lesions whatever the budget."""
+
 
 @dataclass(frozen=True, slots=True)
 class OverSplits:
@@ -212,12 +215,15 @@ def over_splits(
 def promised_recipe(judged: Judged, promise: Promise) -> str:
     """Return the recipe of an evaluation with a promise, as TOML.
 
-    Its other rules refer nothing any more (``max_lesions = 0``): only what the promise needs goes to the expert, and
-    scans that are referred as a whole.
+    Its other rules refer nothing any more (``max_lesions = 0``, and none of those that the budget does not bind): only
+    what the promise needs goes to the expert, and scans that are referred as a whole for another reason than many
+    doubts.
     """
     plain = judged.recipe.model_dump(mode="json", exclude_none=True)
     made = {name: value for name, value in asdict(promise).items() if value is not None}
-    return tomli_w.dumps({**plain, "referral": {**plain["referral"], "max_lesions": 0, "promise": made}})
+    referral = {name: value for name, value in plain["referral"].items() if name not in UNBOUND}
+    whole = {name: value for name, value in referral["whole_scan"].items() if name != "max_doubtful"}
+    return tomli_w.dumps({**plain, "referral": {**referral, "max_lesions": 0, "whole_scan": whole, "promise": made}})
 
 
 def promise_table(kept: Sequence[Kept]) -> list[tuple[str, ...]]:

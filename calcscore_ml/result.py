@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, computed_field
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ResultError
@@ -37,6 +37,9 @@ VOXELS_FILE = "voxels.npz"
 ARTERIES_FILE = "arteries.json"
 LESIONS_FILE = "lesions.csv"
 REPORT_FILE = "report.html"
+
+NO_SCORE = "no score"
+"""The headline of a scan that has none."""
 
 INTENDED_USE = "For research use only. Not a medical device; not for diagnosis or treatment."
 """Said by every report and result."""
@@ -241,6 +244,8 @@ class ScanResult:
         Why all its lesions go to an expert; empty when they do not.
     promise : str
         What its referral promises, in words; empty when nothing.
+    invalid_reasons : tuple of str
+        Why the scan has no score, a sentence each; empty when it has one. What was computed stays in `score`.
     intended_use : str
         Research only.
     schema_version : int
@@ -262,13 +267,25 @@ class ScanResult:
     location: LocationSummary = field(default_factory=LocationSummary)
     whole_scan: tuple[str, ...] = ()
     promise: str = ""
+    invalid_reasons: tuple[str, ...] = ()
     intended_use: str = INTENDED_USE
     schema_version: int = SCHEMA_VERSION
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def valid(self) -> bool:
+        """Whether the scan has a score; in ``result.json`` too."""
+        return not self.invalid_reasons
+
     @property
     def headline(self) -> str:
-        """The score in one line, as in ``412 (390-455 pending 3 lesions)``."""
-        return self.range.say(self.score.total.agatston)
+        """The score in one line, as in ``412 (390-455 pending 3 lesions)``, or `NO_SCORE`."""
+        return self.range.say(self.score.total.agatston) if self.valid else NO_SCORE
+
+    @property
+    def category(self) -> str:
+        """The risk category; empty when there is no score."""
+        return self.score.category if self.valid else ""
 
 
 _ADAPTER = TypeAdapter(ScanResult)

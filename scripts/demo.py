@@ -42,7 +42,8 @@ def main(output: Path) -> None:
     scored = [scan for run in runs for scan in json.loads(calcscore(run))["results"]]
     print("\nThe two real scans, scored:")
     for scan in scored:
-        print(f"  {scan['path']}: Agatston {scan['headline']}, {scan['volume_mm3']:.0f} mm3, {scan['mass_mg']:.1f} mg")
+        amounts = f", {scan['volume_mm3']:.0f} mm3, {scan['mass_mg']:.1f} mg" if scan["valid"] else ""
+        print(f"  {scan['path']}: Agatston {scan['headline']}{amounts}")
         print(f"    report: {scan['report']}")
     print(f"Evaluation on digital patients: {output / 'evaluation'}")
     print(f"Done in {time.monotonic() - start:.0f} s. For research use only; not a medical device.")

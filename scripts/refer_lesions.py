@@ -55,7 +55,7 @@ def review(options: argparse.Namespace) -> int:
         print(f"{name}: {why}", file=sys.stderr)
     print(f"{done.stored} decisions stored, {done.known} stood already, {len(done.refused)} refused")
     for scan_id, reading in readings.items():
-        print(f"{scan_id}: {reading.headline}, category {reading.score.category}")
+        print(f"{scan_id}: {reading.headline}" + (f", category {reading.category}" if reading.category else ""))
     return 1 if done.refused or failed else 0
 
 

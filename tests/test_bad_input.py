@@ -18,6 +18,8 @@ from calcscore_ml.candidates import threshold_for_kvp
 from calcscore_ml.errors import CalcscoreError
 from calcscore_ml.files import write_text
 from calcscore_ml.geometry import Geometry
+from calcscore_ml.heart.locate import Location
+from calcscore_ml.heart.roi import HeartBox
 from calcscore_ml.io import read_scan
 from calcscore_ml.io.labels import read_labels, write_labels
 from calcscore_ml.io.volumes import write_volume
@@ -26,7 +28,11 @@ from calcscore_ml.models.bundle import load_bundle
 from calcscore_ml.models.skops_file import load_estimator
 from calcscore_ml.quality import remarks
 from calcscore_ml.recipe import builtin_recipe, read_recipe
+from calcscore_ml.scan import Scan
 from calcscore_ml.training import lesion_table
+from calcscore_ml.validity import why_no_score
+
+BOX = HeartBox((0.0, 10.0, 10.0), (90.0, 60.0, 60.0))
 
 TABLE = Path(__file__).parent.parent / "docs" / "bad_input.md"
 CASES = {}
@@ -327,3 +333,24 @@ def _(tmp_path):
 @case("training cohort without labels")
 def _(tmp_path):
     lesion_table([ManifestRow("s1", "p1", "train", tmp_path / "1.nii")], read_recipe(builtin_recipe()))
+
+
+def unscored(box=BOX, slices=30, offset=0, noise=10.0, blood=40.0, atlases=False):
+    """Why a trunk of soft tissue in air has no score."""
+    hu = np.full((slices, 80, 80), -1000 + offset, np.int16)
+    hu[:, 10:70, 10:70] = 40 + offset
+    scan = Scan(hu, Geometry(hu.shape, (3.0, 1.0, 1.0)))
+    return list(why_no_score(scan, Location(box, {}), blood_hu=blood, noise_hu=noise, atlases=atlases))
+
+
+case("scan without a heart")(lambda _: unscored(box=None))
+case("heart that atlases do not fit")(lambda _: unscored(atlases=True))
+case("contrast agent in the blood")(lambda _: unscored(blood=121.0))
+case("values with an offset of 1024, padding aside")(lambda _: unscored(offset=1024))
+case("fewer slices than a heart needs")(lambda _: unscored(slices=19))
+case("more noise than a model learns from")(lambda _: unscored(noise=95.0))
+
+
+def test_a_plain_trunk_has_a_score():
+    """Each of the scans without a score above has it for its own fault alone."""
+    assert unscored() == []

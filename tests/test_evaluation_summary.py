@@ -289,3 +289,24 @@ def test_rules(lesions, patients, message):
     """A table that breaks a rule raises, saying which."""
     with pytest.raises(ResultError, match=message):
         evaluate(lesions, patients, by="protocol", n=10)
+
+
+@pytest.mark.parametrize("silent", [0, 1, 5, 12])
+def test_a_scan_without_a_score_is_wrong_and_found_nothing(silent):
+    """Accuracy counts it as wrong, whatever its category; its lesions count as missed; nothing else changes."""
+    scans = PATIENTS.assign(no_score=np.arange(len(PATIENTS)) < silent)
+    found = evaluate(LESIONS, scans, n=10)
+    kept = PATIENTS["scan_id"][~scans["no_score"]]
+    right = evaluate(LESIONS[LESIONS["scan_id"].isin(kept)], PATIENTS[~scans["no_score"]], n=10)
+    assert found["scan.no_score"].value == pytest.approx(silent / len(PATIENTS))
+    assert found["category.accuracy"].value * len(PATIENTS) == pytest.approx(
+        right["category.accuracy"].value * len(kept)
+    )
+    coronary = LESIONS["truth"].isin(ARTERIES)
+    hit = coronary & LESIONS["predicted"].isin(ARTERIES) & LESIONS["scan_id"].isin(kept)
+    assert found["lesion.sensitivity"].value == pytest.approx(hit.sum() / coronary.sum())
+    assert found["agatston.icc_a1"].value == evaluate(LESIONS, PATIENTS, n=10)["agatston.icc_a1"].value
+    for name in ("linear", "quadratic", "unweighted"):
+        assert found[f"category.kappa_{name}"].value <= EVALUATION[f"category.kappa_{name}"].value + 1e-12
+    if not silent:
+        assert [r.name for r in found.results if r.name != "scan.no_score"] == [r.name for r in EVALUATION.results]

@@ -26,7 +26,7 @@ LAYERS = (
     {"heart", "candidates"},
     {"table", "models", "importers"},
     {"scores"},
-    {"referral"},
+    {"referral", "validity"},
     {"recipe", "recipe_grid", "result", "sources", "phantom", "evaluation"},
     {"pipeline"},
     {"training", "assessment", "observers", "scan_row", "ablation", "nested", "judged", "promises"},

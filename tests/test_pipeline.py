@@ -82,12 +82,12 @@ def test_a_model_refuses_a_table_it_was_not_trained_on(calcified, bundle, recipe
         score_scan(calcified[0], bundle, fewer, scan_id="case")
 
 
-def test_a_scan_without_candidates_scores_zero(bundle, recipe, tmp_path):
-    """A scan of water has a result and a report like any other."""
+def test_a_scan_without_candidates_has_a_report(bundle, recipe):
+    """A scan of water adds up to nothing, which is no score as there is no heart, and has a report like any other."""
     scan = read_scan_like(np.zeros((8, 64, 64), np.int16))
     scored = score_scan(scan, bundle, recipe, scan_id="water")
     assert scored.result.score.total.agatston == 0
-    assert scored.result.headline == "0"
+    assert scored.result.headline == "no score"
     assert "No candidate" in scan_report(scored.result, scan, scored.candidates, scored.calcium, scored.location)
 
 

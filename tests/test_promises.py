@@ -318,3 +318,22 @@ def test_scripts_draw_policies_and_hold_promises(calibration, held_out, tmp_path
     rows = [line for line in told.splitlines() if line.startswith("| ") and "tolerated" not in line]
     assert len(rows) == asked - refused + asked
     assert refused >= asked / 2
+
+
+def test_limits_on_deciding_lesions_are_compared(held_out, tmp_path):
+    """A higher limit asks for more lesions and leaves fewer wrong categories; scans without a score are left out."""
+    recipe = tmp_path / "narrow.toml"
+    recipe.write_text('name = "narrow"\n[referral]\ncoronary_low = 0.49\ncoronary_high = 0.51\n')
+    told = run_script("calibrate_deciding.py", held_out, "--recipe", recipe, "--limits", 0, 0.9, 1)
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in told.splitlines() if line[:3] in ("| 0", "| 1")
+    ]
+    asked, wrong = ([float(row[i]) for row in rows] for i in (1, 3))
+    assert len(rows) == 3
+    assert asked == sorted(asked)
+    assert asked[0] < asked[-1]
+    assert wrong[0] > wrong[-1]
+    judged = read_judged(held_out)
+    silent = replace(judged, scans=judged.scans.assign(no_score=judged.scans["scan_id"] == "s0")).with_score()
+    assert len(silent.scans) == len(judged.scans) - 1
+    assert set(judged.lesions["scan_id"]) - set(silent.lesions["scan_id"]) == {"s0"}

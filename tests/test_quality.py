@@ -85,8 +85,9 @@ def test_blood_is_measured_within_a_few_hu(blood, noise, tolerance):
 
 
 def test_bright_blood_is_warned_of():
-    """Contrast shows even when the header is silent; 90 HU is the limit."""
+    """Contrast shows even when the header is silent; 70 HU is the limit."""
     assert codes(body(), blood_hu=111.0) == ["contrast_blood"]
+    assert codes(body(), blood_hu=71.0) == ["contrast_blood"]
     assert codes(body(), blood_hu=60.0) == []
     assert codes(body(), blood_hu=float("nan")) == []
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from calcscore_ml.anatomy import Label
 from calcscore_ml.errors import ModelError
+from calcscore_ml.recipe import read_recipe
 from calcscore_ml.referral.choice import choose_scans, of_scans, scan_value
 from calcscore_ml.referral.decision import decide
 from calcscore_ml.referral.policy import ReferralPolicy, ScanDoubts, WholeScan, refer, stake_in
@@ -22,12 +23,15 @@ ALL_RULES = ReferralPolicy(max_entropy=0.3, min_margin=0.3, max_disagreement=0.0
 
 SCHEME = find_scheme("standard")
 
+OSTIA_MM = np.random.default_rng(0).uniform(0, 2, 40)
+"""Distances of forty lesions to the ostia."""
+
 seeds = st.integers(0, 10_000)
 
 
 def chosen(policy, p, u, effect, scan=None):
     """What a policy refers, and why, with stakes by the model's own probabilities."""
-    found = refer(policy, u, weigh(p, decide(p), effect, SCHEME, draws=200), scan)
+    found = refer(policy, u, weigh(p, decide(p), effect, SCHEME, draws=200), scan, OSTIA_MM[: len(p)])
     return found.referred, found.reasons
 
 
@@ -144,6 +148,10 @@ LOOSER = {
     "max_disagreement": -1,
     "max_ambiguity": -1,
     "max_distance": -1,
+    "deciding_below": 1,
+    "near_ostia_mm": 1,
+    "near_ostia_effect": -1,
+    "near_ostia_coronary": -1,
     "min_coronary": -1,
     "min_effect_agatston": -1,
     "min_change_agatston": -1,
@@ -168,12 +176,14 @@ def test_looser_thresholds_refer_more(seed, name, a, b):
     strict, loose = (low, high) if LOOSER[name] > 0 else (high, low)
     if name == "max_lesions":
         strict, loose = round(strict * 40), round(loose * 40)
-    if name in ("min_effect_agatston", "min_change_agatston", "max_seconds"):
+    if name in ("min_effect_agatston", "min_change_agatston", "near_ostia_effect", "max_seconds"):
         strict, loose = strict * 100, loose * 100
     limits = {"max_seconds": 20} if name == "seconds_per_lesion" else {}
+    if name.startswith("near_ostia") or name == "min_coronary":
+        limits = {"near_ostia_mm": 1.0, "deciding_below": 0.99}
     u = measure(p, parts, np.random.default_rng(seed).random(len(p)))
-    less = chosen(replace(ALL_RULES, **limits, **{name: strict}), p, u, effect)[0]
-    more = chosen(replace(ALL_RULES, **limits, **{name: loose}), p, u, effect)[0]
+    less = chosen(replace(ALL_RULES, **{**limits, name: strict}), p, u, effect)[0]
+    more = chosen(replace(ALL_RULES, **{**limits, name: loose}), p, u, effect)[0]
     assert (more | ~less).all()
 
 
@@ -266,6 +276,8 @@ def test_arrays_must_be_of_the_same_lesions():
         {"max_distance": -1},
         {"promise": {"loss": "category", "tolerated": 0.0, "threshold": 0.1, "patients": 10}},
         {"whole_scan": {"max_spread_mm": -1}},
+        {"deciding_below": 1.1},
+        {"near_ostia_mm": -1},
     ],
 )
 def test_impossible_policies_are_refused(wrong):
@@ -363,6 +375,101 @@ def test_a_scan_beyond_the_model_goes_to_the_expert_as_a_whole(rule, scan, says)
     quiet = refer(replace(policy, whole_scan=WholeScan()), u, stakes, scan)
     assert quiet.whole_scan == ()
     assert quiet.referred.sum() == 1
+
+
+few_lesions = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from([0.0, 0.4, 3.0, 12.0, 60.0, 150.0, 500.0])), min_size=1, max_size=12
+)
+"""Probability of being coronary and effect of the lesions of a scan: few enough that single ones decide."""
+
+
+def scan_of(lesions):
+    """Probabilities, uncertainty, labels and stakes of such lesions."""
+    coronary, effect = (np.array(column) for column in zip(*lesions, strict=True))
+    p = np.zeros((len(lesions), len(Label)))
+    p[:, Label.RCA], p[:, Label.OTHER] = coronary, 1 - coronary
+    labels = decide(p)
+    return p, measure(p), labels, weigh(p, labels, effect, SCHEME, draws=50)
+
+
+@given(few_lesions, st.floats(0, 1), st.integers(0, 3))
+def test_flipping_a_referred_deciding_lesion_changes_the_category(lesions, limit, budget):
+    """What is referred as deciding decides, and is not surer than the limit; what decides and is not surer is referred.
+
+    Neither minima nor budget matter.
+    """
+    p, u, labels, stakes = scan_of(lesions)
+    policy = ReferralPolicy(deciding_below=limit, max_lesions=budget, min_effect_agatston=1e6, min_coronary=0.1)
+    found = refer(policy, u, stakes)
+    now = np.isin(labels, [1, 2, 3, 4])
+    before = SCHEME.category(float(stakes.effect[now].sum()))
+    for i in range(len(p)):
+        flipped = now.copy()
+        flipped[i] = not flipped[i]
+        decides = SCHEME.category(float(stakes.effect[flipped].sum())) != before
+        assert stakes.deciding[i] == decides
+        sure = 1 - stakes.flips[i]
+        assert found.referred[i] == (decides and sure < limit and u.coronary[i] >= 0.1)
+        assert ("decides the risk category" in found.reasons[i]) == found.referred[i]
+
+
+@given(few_lesions)
+def test_the_surety_of_a_decision_is_its_probability(lesions):
+    """Of a lesion that counts it is that of being coronary, of any other that of not being; without effect, 1."""
+    _, u, labels, stakes = scan_of(lesions)
+    taken = np.where(labels > 0, u.coronary, 1 - u.coronary)
+    assert 1 - stakes.flips == pytest.approx(np.where(stakes.effect > 0, taken, 1.0), abs=1e-9)
+
+
+@given(few_lesions, st.integers(0, 12))
+def test_deciding_lesions_come_before_the_others_within_the_budget(lesions, budget):
+    """All of them are referred; the others get what they leave of the budget, in the order of the policy."""
+    _, u, _, stakes = scan_of(lesions)
+    policy = ReferralPolicy(deciding_below=0.99, max_lesions=budget)
+    found = refer(policy, u, stakes).referred
+    first = refer(replace(policy, max_lesions=0), u, stakes).referred
+    every = refer(replace(policy, max_lesions=None), u, stakes).referred
+    assert (found | ~first).all()
+    assert found.sum() == max(first.sum(), min(budget, every.sum()))
+
+
+@given(few_lesions, st.floats(0, 60), st.integers(0, 2))
+def test_a_large_lesion_near_the_ostia_is_referred_whatever_it_is_called(lesions, limit, budget):
+    """Near, large and not clearly something else: referred, whatever its label and the budget, and no other one."""
+    _, u, _, stakes = scan_of(lesions)
+    away = np.linspace(0, 50, len(lesions))
+    away[-1] = np.nan
+    never = {"coronary_low": 1.0, "coronary_high": 1.0}
+    policy = ReferralPolicy(near_ostia_mm=limit, max_lesions=budget, min_change_agatston=1e6, **never)
+    found = refer(policy, u, stakes, ostia_mm=away)
+    near = (away < limit) & (stakes.effect >= policy.near_ostia_effect) & (u.coronary >= policy.near_ostia_coronary)
+    assert (found.referred == near).all()
+    assert not refer(policy, u, stakes).referred.any()
+    with pytest.raises(ModelError, match="same"):
+        refer(policy, u, stakes, ostia_mm=np.zeros(len(lesions) + 1))
+
+
+@given(few_lesions, st.integers(0, 6))
+def test_no_doubtful_lesion_beyond_the_budget_is_accepted_in_silence(lesions, budget):
+    """With as many doubtful lesions allowed as the budget has, one more sends every possible lesion to the expert."""
+    _, u, _, stakes = scan_of(lesions)
+    policy = ReferralPolicy(deciding_below=0.95, max_lesions=budget, whole_scan=WholeScan(max_doubtful=budget))
+    every = refer(replace(policy, max_lesions=None, whole_scan=WholeScan()), u, stakes).referred
+    found = refer(policy, u, stakes)
+    assert bool(found.whole_scan) == (every.sum() > budget)
+    assert (found.referred | ~every).all()
+    if found.whole_scan:
+        assert found.referred[(stakes.effect > 0) & (u.coronary >= policy.min_coronary)].all()
+
+
+@pytest.mark.parametrize("name", ["default", "calcscore"])
+def test_recipes_ask_for_what_decides(name):
+    """The recipes refer deciding lesions, large ones near the ostia, and scans with more doubts than the budget."""
+    policy = read_recipe(f"configs/{name}.toml").referral
+    assert policy.deciding_below is not None
+    assert policy.near_ostia_mm is not None
+    assert policy.whole_scan.max_doubtful == policy.budget
+    assert policy.whole_scan.untrusted_location
 
 
 def test_an_unknown_spread_is_no_reason():

@@ -41,12 +41,17 @@ def explain(
         emit(
             {
                 "contributions": [{**asdict(c), "label": c.label.title} for c in found.score.contributions],
+                "valid": found.valid,
+                "invalid_reasons": list(found.invalid_reasons),
                 "total": found.score.total.agatston,
                 "rules": [{"rule": s.rule.name, **asdict(s.total), "category": s.category} for s in summaries],
                 "refused": dict(refused),
             }
         )
         return
+    for reason in found.invalid_reasons:
+        screen.print("no score:", style="red", end=" ")
+        screen.print(f"{reason} What was computed is below.", markup=False, soft_wrap=True)
     columns = ("site", "lesion", "slice", "z mm", "area mm2", "peak HU", "weight", "spacing factor", "contribution")
     rows: list[tuple[object, ...]] = [
         (

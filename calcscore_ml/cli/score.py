@@ -83,6 +83,9 @@ def score(
     ] = True,
     workers: Annotated[int, typer.Option(min=1, help="Scans at a time.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are already there.")] = False,
+    fail_without_score: Annotated[
+        bool, typer.Option("--fail-without-score", help="Exit code 1 when a scan has no score, as when one failed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on standard output.")] = False,
 ) -> None:
     """Score one scan or many, and write a report for each.
@@ -122,19 +125,27 @@ def score(
         emit({"results": done, "failed": [{"path": str(p), "error": e} for p, e in failed]})
     else:
         rows: list[tuple[object, ...]] = [
-            (d["scan_id"], d["headline"], d["category"], d["volume_mm3"], d["mass_mg"]) for d in done
+            (
+                d["scan_id"],
+                d["headline"],
+                *("" if d[k] is None else d[k] for k in ("category", "volume_mm3", "mass_mg")),
+            )
+            for d in done
         ]
         if rows:
             table("", ("scan", "Agatston", "category", "volume mm3", "mass mg"), rows)
         for d in done:
             screen.print(f"report: {d['report']}", markup=False, soft_wrap=True)
+            for text in d["invalid_reasons"]:
+                screen.print(f"{d['scan_id']}: no score:", style="red", end=" ")
+                screen.print(text, markup=False, soft_wrap=True)
             for text in d["warnings"]:
                 screen.print(f"{d['scan_id']}: warning:", style="yellow", end=" ")
                 screen.print(text, markup=False, soft_wrap=True)
         screen.print("For research use only. Not a medical device.", style="dim")
     for path, error in failed:
         complain(f"{path}: {error}")
-    if failed:
+    if failed or (fail_without_score and not all(d["valid"] for d in done)):
         raise typer.Exit(Exit.SOME_FAILED)
 
 
@@ -173,18 +184,23 @@ def _score_one(task: Task, options: Options) -> dict[str, Any]:
     )
     if options.keep_paths:
         add_source(options.output, scan_id, Source(task.path, options.series))
-    return {
-        "scan_id": scan_id,
-        "path": str(task.path),
-        "headline": result.headline,
+    numbers = {
         "agatston": result.score.total.agatston,
         "lowest": result.range.lowest,
         "highest": result.range.highest,
-        "pending": result.range.pending,
         "category": result.score.category,
         "volume_mm3": result.score.total.volume_mm3,
         "mass_mg": result.score.total.mass_mg,
         "arteries": {a.site: a.agatston for a in result.score.arteries},
+    }
+    return {
+        "scan_id": scan_id,
+        "path": str(task.path),
+        "headline": result.headline,
+        "valid": result.valid,
+        "invalid_reasons": list(result.invalid_reasons),
+        **(numbers if result.valid else dict.fromkeys(numbers)),
+        "pending": result.range.pending,
         "warnings": [r.text for r in result.remarks if r.severity == "warning"],
         "seconds": result.provenance.seconds,
         "report": str(folder / REPORT_FILE),

@@ -38,6 +38,10 @@ TRUTH_SUFFIX: Final = "_truth"
 CATEGORY: Final = "category"
 """The column of the risk category, beside `TRUTH_SUFFIX`."""
 
+NO_SCORE: Final = "no_score"
+"""The column that says which scans have no score, where the table of scans has it. Such a scan found nothing, and its
+category is as wrong as it can be, whatever the columns beside it hold."""
+
 COUNTS: Final = slice(0, N_LABELS**2)
 """Where the sums hold the table of lesions, truth by prediction."""
 
@@ -109,10 +113,12 @@ def contributions(
     found = with_missed(lesions, missed)
     who = find_patients(patients, found)
     names = who.ids
+    silent = _without_score(patients)
+    unseen = found["scan_id"].isin(patients["scan_id"][silent])
     tables = label_tables(
         who.of_lesion,
         found["truth"],
-        found["predicted"],
+        found["predicted"].where(~unseen, int(Label.OTHER)),
         found["volume_mm3"],
         len(names),
         left_main_as_lad=left_main_as_lad,
@@ -121,6 +127,10 @@ def contributions(
     per_scan = [np.ones((len(patients), 1))]
     metrics = list(_lesion_metrics(left_main_as_lad))
     start = SCANS + 1
+    if NO_SCORE in patients.columns:
+        per_scan.append(silent[:, None].astype(float))
+        metrics.append(Metric("scan.no_score", "", partial(_share_of_scans, at=start)))
+        start += 1
     for score in score_columns(patients):
         sums = _score_sums(patients, score)
         per_scan.append(sums)
@@ -128,6 +138,8 @@ def contributions(
         start += sums.shape[1]
     stop = start
     if pairs := _categories(patients, scheme):
+        truth, measured = pairs
+        pairs = truth, np.where(silent, _farthest(truth, len(scheme.titles)), measured)
         per_scan.append(category_sums(*pairs, len(scheme.titles)))
         stop = start + per_scan[-1].shape[1]
         metrics += _category_metrics(slice(start, stop))
@@ -249,6 +261,22 @@ def _categories(patients: pd.DataFrame, scheme: RiskScheme) -> tuple[NDArray[np.
         first, second = (np.array([scheme.category(s) for s in column], dtype=np.int64) for column in scores)
         return first, second
     return ()
+
+
+def _without_score(patients: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which scans have no score, (n_scans,); none where the table does not say."""
+    if NO_SCORE not in patients.columns:
+        return np.zeros(len(patients), dtype=bool)
+    return patients[NO_SCORE].to_numpy(dtype=bool)
+
+
+def _share_of_scans(sums: NDArray[np.float64], at: int) -> NDArray[np.float64]:
+    return ratio(sums[..., at], sums[..., SCANS])
+
+
+def _farthest(truth: NDArray[np.int64], categories: int) -> NDArray[np.int64]:
+    """Return the category farthest from each, the highest of equals."""
+    return np.where(truth <= (categories - 1) / 2, categories - 1, 0)
 
 
 def _whole(column: pd.Series[Any]) -> NDArray[np.int64]:

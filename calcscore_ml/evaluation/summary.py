@@ -118,7 +118,9 @@ def evaluate(
     patients : DataFrame
         One row per scan, those without a candidate too: `patient_id`, `scan_id`, and any scores ``x`` beside their
         reference ``x_truth`` (`agatston`, `volume_mm3`, `mass_mg`, `volume_lad_mm3` ...). Risk categories are
-        `category` and `category_truth`, numbers from 0; without them they are taken from the Agatston scores.
+        `category` and `category_truth`, numbers from 0; without them they are taken from the Agatston scores. A scan
+        that is true in the column `no_score`, where there is one, found nothing and has the category farthest from its
+        reference.
     missed : DataFrame or None
         Reference lesions that no candidate covers: `scan_id`, `truth`, `volume_mm3`.
     by : str or sequence of str
@@ -263,6 +265,11 @@ def _categories_text(evaluation: Evaluation) -> str:
         f"risk category ({evaluation.settings.scheme}), reference down, measured across: scans",
         "  " + " " * width + "".join(f"{title:>{width}}" for title in titles),
     ]
+    silent = [r.interval.value for r in evaluation.results if r.name == "scan.no_score" and r.interval.value > 0]
+    if silent:
+        lines.insert(
+            1, f"  {silent[0]:.0%} of scans have no score: they stand in the category farthest from the reference"
+        )
     for title, row in zip(titles, evaluation.category_counts.tolist(), strict=True):
         lines.append(f"  {title:<{width}}" + "".join(f"{count:>{width}}" for count in row))
     return "\n".join(lines)

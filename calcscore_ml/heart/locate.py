@@ -93,6 +93,12 @@ class Location:
         """Share of the votes for the aorta, all its parts together, on `grid`."""
         return np.asarray(np.sum([self.organs[o] for o in AORTA], axis=0), dtype=np.float32)
 
+    def height_share(self, scan: Scan) -> float:
+        """Return the share of the heart's height that lies in the scan, as the atlases have it; NaN without atlases."""
+        if not self.registered:
+            return float("nan")
+        return float(_share_inside(self, scan)[0])
+
     def labels(self) -> NDArray[np.uint8]:
         """Return the `Organ` of every voxel of `grid`: the one with the most votes, none when none has the majority."""
         assert self.grid is not None
@@ -266,15 +272,20 @@ def _spread(arteries: Mapping[Label, NDArray[np.float64]]) -> float:
     return float(np.sqrt(((lines - lines.mean(axis=0)) ** 2).sum(axis=2).mean()))
 
 
+def _share_inside(location: Location, scan: Scan) -> NDArray[np.float64]:
+    """Share of the atlases' heart box that lies in the scan along (z, y, x), (3,)."""
+    whole = np.mean([r.affine.inverse(a.box_mm) for a, r in location.registered], axis=0)
+    inside = np.minimum(whole[1], extent_mm(scan)) - np.maximum(whole[0], 0)
+    return np.asarray(np.clip(inside / (whole[1] - whole[0]), 0, 1))
+
+
 def _doubt(location: Location, own: HeartBox | None, scan: Scan) -> str:
     """What speaks against the atlases; empty when nothing does."""
     if own is None:
         return "the atlases do not agree where the heart is"
     if location.spread_mm > MOST_SPREAD_MM:
         return f"the atlases' arteries lie {location.spread_mm:.0f} mm apart"
-    whole = np.mean([r.affine.inverse(a.box_mm) for a, r in location.registered], axis=0)
-    inside = np.minimum(whole[1], extent_mm(scan)) - np.maximum(whole[0], 0)
-    share = float(np.prod(np.clip(inside / (whole[1] - whole[0]), 0, 1)))
+    share = float(np.prod(_share_inside(location, scan)))
     if share < LEAST_INSIDE:
         return f"only {share:.0%} of the heart lies in the scan"
     middle = own.as_array().mean(axis=0)

@@ -22,6 +22,13 @@ from calcscore_ml.referral.uncertainty import Uncertainty
 
 Share = Annotated[float, Field(ge=0, le=1)]
 AtLeast0 = Annotated[float, Field(ge=0)]
+NEAR_OSTIA_EFFECT = 50.0
+"""A lesion near the ostia is large from this Agatston score on: half of what separates mild from moderate calcium. Our
+choice."""
+
+NEAR_OSTIA_CORONARY = 0.02
+"""A large lesion near the ostia is asked about unless it is less probably coronary; our choice."""
+
 Order = Literal["effect", "doubt", "change", "category"]
 """What lesions are ordered by; the names of the arrays of `calcscore_ml.referral.stakes.Stakes`."""
 
@@ -44,7 +51,7 @@ class WholeScan:
     max_category_wrong : float or None
         When the risk category is wrong with a higher probability.
     max_doubtful : int or None
-        When more lesions would be referred one by one.
+        When more lesions would be referred one by one, without a budget.
     """
 
     untrusted_location: bool = False
@@ -59,8 +66,9 @@ class ReferralPolicy:
     """When a lesion goes to an expert.
 
     A lesion is doubtful when any rule that is set finds it so. It matters when it reaches every minimum that is set. Of
-    the doubtful lesions that matter, those first by `order` are referred, as many as the budget allows. The defaults
-    are ours.
+    the doubtful lesions that matter, those first by `order` are referred, as many as the budget allows. Lesions that
+    decide the category, and large ones near the ostia, come before them: they are referred whatever the minima and the
+    budget, and the others share what they leave of it. The defaults are ours.
 
     Parameters
     ----------
@@ -74,9 +82,19 @@ class ReferralPolicy:
         Doubtful when the members' disagreement, or the ambiguity that they share, is above this.
     max_distance : float or None
         Doubtful when the lesion lies farther from those learnt from than this; 1 is as far as the farthest hundredth.
+    deciding_below : float or None
+        A lesion is referred when the risk category would be another if it alone were decided the other way, unless the
+        decision taken (coronary or not) has at least this probability.
+    near_ostia_mm : float or None
+        A large lesion nearer to an ostium or to the left main than this is referred, whatever it is called [mm].
+    near_ostia_effect : float
+        From which effect on the Agatston score it is large.
+    near_ostia_coronary : float
+        Unless it is less probably coronary than this.
     min_coronary : float
-        The rules on entropy, margin, disagreement, ambiguity and distance look only at lesions at least this probably
-        coronary: whether a calcification is of the aorta or of a valve is not worth an expert's time.
+        The rules on entropy, margin, disagreement, ambiguity, distance and deciding lesions look only at lesions at
+        least this probably coronary: whether a calcification is of the aorta or of a valve is not worth an expert's
+        time.
     min_effect_agatston : float
         Refer only lesions that would change the Agatston score, by at least this.
     min_change_agatston : float
@@ -104,6 +122,10 @@ class ReferralPolicy:
     max_disagreement: Share | None = None
     max_ambiguity: Share | None = None
     max_distance: AtLeast0 | None = None
+    deciding_below: Share | None = None
+    near_ostia_mm: AtLeast0 | None = None
+    near_ostia_effect: AtLeast0 = NEAR_OSTIA_EFFECT
+    near_ostia_coronary: Share = NEAR_OSTIA_CORONARY
     min_coronary: Share = 0.05
     min_effect_agatston: AtLeast0 = 0.0
     min_change_agatston: AtLeast0 = 0.0
@@ -173,7 +195,13 @@ class Referral:
     whole_scan: tuple[str, ...] = ()
 
 
-def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan: ScanDoubts | None = None) -> Referral:
+def refer(
+    policy: ReferralPolicy,
+    uncertainty: Uncertainty,
+    stakes: Stakes,
+    scan: ScanDoubts | None = None,
+    ostia_mm: NDArray[np.float64] | None = None,
+) -> Referral:
     """Choose the lesions that an expert should look at.
 
     Parameters
@@ -186,6 +214,8 @@ def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan
         Of the same lesions.
     scan : ScanDoubts, optional
         What makes the scan doubtful.
+    ostia_mm : (n,) array of float, optional
+        Distance of each lesion to an ostium or to the left main [mm]; NaN, or not given, when that is unknown.
 
     Raises
     ------
@@ -199,7 +229,10 @@ def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan
     n = len(uncertainty.coronary)
     if stakes.effect.shape != (n,):
         raise ModelError(f"uncertainty and stakes must be of the same lesions, got {n} and {len(stakes.effect)}")
+    if ostia_mm is not None and ostia_mm.shape != (n,):
+        raise ModelError(f"distances to the ostia must be of the same {n} lesions, got {len(ostia_mm)}")
     causes = _causes(policy, uncertainty)
+    first = _whatever_the_budget(policy, uncertainty, stakes, ostia_mm)
     doubtful = np.array([bool(c) for c in causes], dtype=bool)
     minima = (
         ("effect {:.2g} on the Agatston score", stakes.effect, policy.min_effect_agatston),
@@ -209,16 +242,18 @@ def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan
     matters = (stakes.effect > 0) & np.all([values >= least for _, values, least in minima], axis=0)
     urgency: NDArray[np.float64] = getattr(stakes, policy.order)
     order = np.lexsort((np.arange(n), uncertainty.margin, -urgency))
-    order = order[(doubtful & matters)[order]]
-    referred = np.zeros(n, dtype=bool)
-    referred[order[: policy.budget]] = True
+    referred = np.array([bool(c) for c in first], dtype=bool)
+    wanted = (doubtful & matters) | referred
+    order = order[(wanted & ~referred)[order]]
+    left = None if policy.budget is None else max(0, policy.budget - int(referred.sum()))
+    referred[order[:left]] = True
     reasons = []
     for i, found in enumerate(causes):
-        reason = "; ".join(found)
-        if found and not matters[i]:
+        reason = "; ".join((*first[i], *found))
+        if found and not matters[i] and not first[i]:
             text, values = next((t, v) for t, v, least in minima if v[i] < least or v[i] <= 0)
             reason += f"; not referred: {text.format(values[i])}"
-        elif found and not referred[i]:
+        elif reason and not referred[i]:
             reason += f"; not referred: beyond the {policy.budget} first by {policy.order}"
         reasons.append(reason)
 
@@ -227,7 +262,7 @@ def refer(policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, scan
         needed = (stake >= policy.promise.threshold) & (stakes.effect > 0)
         for i in map(int, np.flatnonzero(~referred & needed)):
             referred[i], reasons[i] = True, f"promised {policy.promise.loss}: stake {stake[i]:.2g}"
-    whole = _whole_scan(policy.whole_scan, stakes, scan or ScanDoubts(), int((doubtful & matters).sum()))
+    whole = _whole_scan(policy.whole_scan, stakes, scan or ScanDoubts(), int(wanted.sum()))
     if whole:
         others = ~referred & (stakes.effect > 0) & (uncertainty.coronary >= policy.min_coronary)
         for i in map(int, np.flatnonzero(others)):
@@ -271,6 +306,27 @@ def _causes(policy: ReferralPolicy, uncertainty: Uncertainty) -> list[list[str]]
             raise ModelError(f"a limit on {name} needs a model {need}, got none; leave it out of the recipe")
         for i in np.flatnonzero(asked & (sign * values > sign * limit)):
             causes[i].append(f"{name} {values[i]:.2f} {side} {limit:g}")
+    return causes
+
+
+def _whatever_the_budget(
+    policy: ReferralPolicy, uncertainty: Uncertainty, stakes: Stakes, ostia_mm: NDArray[np.float64] | None
+) -> list[list[str]]:
+    """Say for each lesion which rules refer it whatever the minima and the budget."""
+    coronary = uncertainty.coronary
+    causes: list[list[str]] = [[] for _ in coronary]
+    if policy.deciding_below is not None:
+        sure = 1 - stakes.flips
+        asked = stakes.deciding & (sure < policy.deciding_below) & (coronary >= policy.min_coronary)
+        for i in np.flatnonzero(asked):
+            causes[i].append(
+                f"it decides the risk category, and is sure by {sure[i]:.2f} only, below {policy.deciding_below:g}"
+            )
+    if policy.near_ostia_mm is not None and ostia_mm is not None:
+        asked = (ostia_mm < policy.near_ostia_mm) & (stakes.effect > 0)
+        asked &= (stakes.effect >= policy.near_ostia_effect) & (coronary >= policy.near_ostia_coronary)
+        for i in np.flatnonzero(asked):
+            causes[i].append(f"large, and {ostia_mm[i]:.0f} mm from an ostium or the left main")
     return causes
 
 

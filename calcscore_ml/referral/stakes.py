@@ -18,6 +18,9 @@ from calcscore_ml.scores.risk import RiskScheme
 DRAWS = 2000
 """Scores a scan may have, drawn to see how often its category changes: a standard error of at most 0.011."""
 
+NOTHING = 1e-9
+"""A score nearer to 0 is rounding: scores are sums of hundredths at least."""
+
 SURE = 1e-3
 """A lesion whose coronary label is wrong with at most this probability is left as it is while scores are drawn."""
 
@@ -41,6 +44,9 @@ class Stakes:
         Expected Agatston score of the scan.
     category_wrong : float
         Probability that the risk category is wrong as long as nobody has looked.
+    deciding : array of bool
+        Whether the scan's risk category would be another if this lesion alone were decided the other way: left out if
+        it counts as coronary, counted if it does not.
     """
 
     effect: NDArray[np.float64]
@@ -49,10 +55,16 @@ class Stakes:
     category: NDArray[np.float64]
     expected: float
     category_wrong: float
+    deciding: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        for values in (self.effect, self.doubt, self.change, self.category):
+        for values in (self.effect, self.doubt, self.change, self.category, self.deciding):
             values.flags.writeable = False
+
+    @property
+    def flips(self) -> NDArray[np.float64]:
+        """Probability that a lesion is wrongly held to be coronary or not to be, (n,); 0 where it has no effect."""
+        return np.divide(self.change, self.effect, out=np.zeros(len(self.effect)), where=self.effect > 0)
 
 
 def weigh(
@@ -104,7 +116,33 @@ def weigh(
         category=category,
         expected=float(effect @ coronary),
         category_wrong=wrong,
+        deciding=deciding(effect, coronary_now, scheme),
     )
+
+
+def deciding(effect: NDArray[np.float64], coronary: NDArray[np.bool_], scheme: RiskScheme) -> NDArray[np.bool_]:
+    """Find the lesions of a scan that decide its risk category, each by itself, (n,).
+
+    Parameters
+    ----------
+    effect : (n,) array of float
+        Agatston score of each if it is coronary.
+    coronary : (n,) array of bool
+        Whether each counts as coronary.
+    scheme : RiskScheme
+        Risk categories.
+
+    Examples
+    --------
+    >>> from calcscore_ml.scores.risk import find_scheme
+    >>> now = np.array([True, True, False, False])
+    >>> deciding(np.array([9.0, 0.6, 0.7, 95.0]), now, find_scheme("standard")).tolist()
+    [False, False, False, True]
+    """
+    total = effect[coronary].sum()
+    flipped = total + np.where(coronary, -effect, effect)
+    flipped = np.where(np.abs(flipped) < NOTHING, 0.0, flipped)  # what rounds to nothing is nothing
+    return np.asarray((scheme.categories(flipped) != scheme.category(float(total))) & (effect > 0))
 
 
 def _categories(

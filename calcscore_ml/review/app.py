@@ -272,7 +272,7 @@ async def _decide(request: Request) -> Response:
             raise VersionConflict("another decision came first; look at what stands now", reading.events[asked.seen :])
         event = to_event(asked.intent, reading, case.limits, case.arteries, hu)
         stored, now = review.desk.decide(asked.scan, observer, asked.seen, event)
-        return {"decision": told_decision(stored), "scan": _told(review, now)}
+        return {"decision": told_decision(stored, now), "scan": _told(review, now)}
 
     return JSONResponse(await aside(review, store))
 
@@ -362,8 +362,12 @@ async def _told_conflict(request: Request, error: Exception) -> Response:
     review, name = review_of(request), _reading_name(request)
     scan_id: str = request.state.scan
     await _note(request, "409: another decision came first")
-    told = await aside(review, lambda: _told(review, review.desk.reading(scan_id, name)))
-    missed = [told_decision(e) | {"at": e.at.isoformat()} for e in conflict.missed]
+
+    def tell() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        now = review.desk.reading(scan_id, name)
+        return _told(review, now), [told_decision(e, now) | {"at": e.at.isoformat()} for e in conflict.missed]
+
+    told, missed = await aside(review, tell)
     return JSONResponse({"error": "another decision came first", "missed": missed, "scan": told}, 409)
 
 

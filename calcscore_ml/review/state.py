@@ -13,7 +13,7 @@ from typing import Self
 
 from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.errors import ReviewError
-from calcscore_ml.result import PendingRange, ScanResult
+from calcscore_ml.result import NO_SCORE, PendingRange, ScanResult
 from calcscore_ml.review.changes import apply_event
 from calcscore_ml.review.events import AddLesion, Event, Note, Undo
 from calcscore_ml.review.lesions import ReviewLesion, calcium_as, find_lesion, listed_lesions, numbered
@@ -127,8 +127,13 @@ class Reading:
 
     @property
     def headline(self) -> str:
-        """The score in one line, as in ``412 (390-455 pending 3 lesions)``."""
-        return self.range.say(self.score.total.agatston)
+        """The score in one line, as in ``412 (390-455 pending 3 lesions)``, or `NO_SCORE`: no decision gives one."""
+        return self.range.say(self.score.total.agatston) if self.result.valid else NO_SCORE
+
+    @property
+    def category(self) -> str:
+        """The risk category; empty when there is no score."""
+        return self.score.category if self.result.valid else ""
 
     @property
     def totals(self) -> Totals:

@@ -56,10 +56,12 @@ def told_score(reading: Reading) -> dict[str, Any]:
         "scan": reading.scan_id,
         "version": reading.version,
         "headline": reading.headline,
+        "valid": reading.result.valid,
+        "invalid_reasons": list(reading.result.invalid_reasons),
         "agatston": reading.score.total.agatston,
         "lowest": reading.range.lowest,
         "highest": reading.range.highest,
-        "category": reading.score.category,
+        "category": reading.category,
         "pending": reading.range.pending,
         "asked": len(asked),
         "decided": sum(n.decided for n in asked),
@@ -198,8 +200,8 @@ def told_history(events: tuple[StoredEvent, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def told_decision(stored: StoredEvent) -> dict[str, Any]:
-    """Tell what a decision changed."""
+def told_decision(stored: StoredEvent, reading: Reading) -> dict[str, Any]:
+    """Tell what a decision changed in a reading."""
     return {
         "id": stored.id,
         "version": stored.version,
@@ -209,7 +211,7 @@ def told_decision(stored: StoredEvent) -> dict[str, Any]:
         "text": told_event(stored, NAMES),
         "label": getattr(stored.event, "label", None),
         "undoes": getattr(stored.event, "event", None),
-        "change": told_change(stored.before, stored.after),
+        "change": told_change(stored.before, stored.after) if reading.result.valid else reading.headline,
     }
 
 

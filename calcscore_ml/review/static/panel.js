@@ -20,7 +20,8 @@ function drawScan() {
   say("scan-name", now.scan);
   byId("scan-name").title = now.scan;
   say("score", now.headline);
-  say("category", now.category);
+  say("category", now.valid ? now.category : "not valid");
+  byId("category").title = now.invalid_reasons.join(" ");
 }
 
 function draw() {
@@ -30,7 +31,8 @@ function draw() {
     say("lesion-title", "No lesion");
     say("lesion-status", session.scan ? "nothing is listed in this scan" : "");
     for (const id of ["labels", "facts", "drivers", "measures", "near", "history"]) byId(id).replaceChildren();
-    for (const id of ["reason", "accept"]) say(id, "");
+    say("reason", session.scan?.invalid_reasons.join(" ") ?? "");
+    say("accept", "");
     byId("accept").hidden = true;
     return;
   }
@@ -118,7 +120,8 @@ function drawFacts(found) {
 function drawReason(found) {
   const whole = session.scan.whole_scan.length ? ` The whole scan is referred: ${session.scan.whole_scan.join("; ")}.` : "";
   const why = found.reason ? `${found.referred ? "Referred" : "Not referred"}: ${found.reason}. ` : "";
-  say("reason", `${why}${found.doubts.join(" ")}${whole}`);
+  const none = session.scan.valid ? "" : ` No score: ${session.scan.invalid_reasons.join(" ")}`;
+  say("reason", `${why}${found.doubts.join(" ")}${whole}${none}`);
   byId("lesion-note").hidden = !found.note && !session.scan.note;
   const notes = [found.note && `Note: ${found.note}`, session.scan.note && `Note on the scan: ${session.scan.note}`];
   say("lesion-note", notes.filter(Boolean).join("\n"));

@@ -62,8 +62,8 @@ function patchQueue(found) {
   }
 }
 
-const pick = ({ version, headline, agatston, lowest, highest, category, pending, asked, decided }) => ({
-  version, headline, agatston, lowest, highest, category, pending, asked, decided,
+const pick = ({ version, headline, valid, agatston, lowest, highest, category, pending, asked, decided }) => ({
+  version, headline, valid, agatston, lowest, highest, category, pending, asked, decided,
 });
 
 // Show a lesion; of two that are opened in turn the later one stays.
@@ -176,7 +176,8 @@ function lesionRow(entry) {
   return make("li", {}, row);
 }
 
-const span = ({ agatston, lowest, highest, pending }) => {
+const span = ({ valid, headline, agatston, lowest, highest, pending }) => {
+  if (!valid) return headline;
   const score = Math.round(agatston);
   return pending ? `${score} (${Math.round(lowest)}–${Math.round(highest)})` : `${score}`;
 };
@@ -190,7 +191,7 @@ function scanRow(scan) {
     "data-row": scan.scan,
     "data-scan": scan.scan,
     "aria-current": String(scan.scan === session.scan?.scan),
-    "aria-label": `${scan.scan}, Agatston ${scan.headline}, category ${scan.category}${failed ? `, cannot be shown: ${scan.state[1]}` : ""}`,
+    "aria-label": `${scan.scan}, ${scan.valid ? `Agatston ${scan.headline}, category ${scan.category}` : scan.headline}${failed ? `, cannot be shown: ${scan.state[1]}` : ""}`,
     title: failed ? scan.state[1] : scan.headline,
     onclick: () => open(scan.scan, first?.key),
   });
