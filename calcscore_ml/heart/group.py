@@ -19,14 +19,25 @@ from calcscore_ml.errors import GeometryError, ScanError
 from calcscore_ml.files import write_beside
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart.grid import F32, Copy, Grid
-from calcscore_ml.heart.registration import Affine, Registration, RegistrationSettings, Target, register
+from calcscore_ml.heart.registration import (
+    Affine,
+    Registration,
+    RegistrationSettings,
+    Target,
+    failure_of,
+    register,
+    similarity_of,
+)
 from calcscore_ml.io.volumes import read_grid, write_grid
 
 GROUP = "group"
 """Name of the folder beside those of the atlases."""
 
-STEP_MM = 0.01
+STEP_MM = 0.1
 """Displacements are stored in whole multiples of this [mm]."""
+
+EVERY = 2
+"""... and at every second voxel: they are smooth, and interpolated between."""
 
 SPLAT_SIGMA = 0.5
 """Gaussian that closes the gaps between the voxels of the scans averaged [voxels]."""
@@ -57,7 +68,7 @@ class Group:
     paths: dict[str, Registration]
 
 
-def compose(first: Registration, path: Registration) -> Registration:
+def compose(first: Registration, path: Registration, copy: Copy, atlas: Target) -> Registration:
     """Go through the group: a scan's registration to it, then the group's to an atlas.
 
     Parameters
@@ -66,11 +77,15 @@ def compose(first: Registration, path: Registration) -> Registration:
         Of a scan to the group.
     path : Registration
         Of the group to an atlas.
+    copy : Copy
+        Of the scan.
+    atlas : Target
+        Where `path` leads.
 
     Returns
     -------
     Registration
-        Of the scan to the atlas; its similarity is not yet known.
+        Of the scan to the atlas.
     """
     affine = Affine(
         path.affine.matrix @ first.affine.matrix,
@@ -78,7 +93,9 @@ def compose(first: Registration, path: Registration) -> Registration:
     )
     moved = affine.inverse(path.to_atlas(first.grid_to_atlas())) - first.grid.points()
     displacement = np.ascontiguousarray(moved.T.reshape(3, *first.grid.shape), dtype=np.float32)
-    return replace(first, affine=affine, displacement_mm=displacement, similarity=0.0, failure="")
+    whole = replace(first, affine=affine, displacement_mm=displacement)
+    whole = replace(whole, similarity=similarity_of(whole, copy, atlas))
+    return replace(whole, failure=failure_of(whole, atlas.settings))
 
 
 def spread(copy: Copy, found: Registration, grid: Grid) -> tuple[F32, F32]:
@@ -125,7 +142,8 @@ def write_group(group: Group, folder: Path) -> None:
     arrays = {"box_mm": group.box_mm}
     for name, path in group.paths.items():
         arrays[f"matrix_{name}"], arrays[f"offset_{name}"] = path.affine.matrix, path.affine.offset_mm
-        arrays[f"displacement_{name}"] = np.rint(path.displacement_mm / STEP_MM).astype(np.int16)
+        stored = path.displacement_mm[:, ::EVERY, ::EVERY, ::EVERY]
+        arrays[f"displacement_{name}"] = np.rint(stored / STEP_MM).astype(np.int16)
     with write_beside(folder / "paths.npz") as beside, beside.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -149,9 +167,11 @@ def read_group(folder: Path, settings: RegistrationSettings, names: tuple[str, .
             for name in names:
                 affine = Affine(stored[f"matrix_{name}"], stored[f"offset_{name}"])
                 displacement = (stored[f"displacement_{name}"] * np.float32(STEP_MM)).astype(np.float32)
-                if displacement.shape != (3, *grid.shape) or not np.isfinite(affine.matrix).all():
+                nz, ny, nx = (-(-n // EVERY) for n in grid.shape)
+                coarse = Grid(grid.lower_mm, EVERY * grid.step_mm, (nz, ny, nx))
+                if displacement.shape != (3, nz, ny, nx) or not np.isfinite(affine.matrix).all():
                     raise ValueError(f"a displacement of shape {displacement.shape}")
-                paths[name] = Registration(affine, grid, displacement, 1.0)
+                paths[name] = Registration(affine, coarse, displacement, 1.0)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, ScanError, GeometryError) as error:
         raise ScanError(
             f"a group of atlases must be what `calcscore atlas build` wrote for them, got {error} in {folder.name}; "

@@ -24,7 +24,6 @@ from calcscore_ml.heart.registration import (
     Registration,
     Target,
     fit_affine,
-    refine,
     region,
     register,
     similarity_of,
@@ -186,7 +185,7 @@ def _register_all(copy: Copy, box: NDArray[np.float64], atlases: Sequence[Atlas]
     first = register(copy, group, Affine.between(box, group.box_mm))
     if first.failure:
         return [first] * len(atlases)
-    return list(run(lambda atlas: refine(copy, atlas, compose(first, group.paths[atlas.name])), atlases))
+    return list(run(lambda atlas: compose(first, group.paths[atlas.name], copy, atlas), atlases))
 
 
 def best_start(scan: Scan, boxes: Sequence[NDArray[np.float64]], atlas: Target, run: Run = map) -> NDArray[np.float64]:

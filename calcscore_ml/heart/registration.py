@@ -24,10 +24,6 @@ INVERSE_DAMPING = 0.7
 PAD_VOXELS = 4
 """The grid is grown by this, filled with the atlas, so that no force acts at its border."""
 
-REFINING_STEPS = 12
-"""Iterations of demons by which a scan that came to an atlas through the group is fitted to the atlas itself; our
-choice."""
-
 SAMPLING_SEED = 20
 """Of the affine metric's sample: SimpleITK jitters even a regular one, by the clock unless told otherwise."""
 
@@ -192,36 +188,14 @@ def register(copy: Copy, atlas: Target, start: Affine) -> Registration:
     still = Registration(start, grid, np.zeros((3, *grid.shape), dtype=np.float32), 0.0)
     try:
         affine = fit_affine(copy, atlas, start)
-        displacement = _demons(copy, atlas, affine, atlas.settings)
+        displacement = _demons(copy, atlas, affine)
         moved = replace(still, affine=affine, displacement_mm=displacement)
         moved = replace(moved, similarity=similarity_of(moved, copy, atlas))
-        return replace(moved, failure=_failure(moved, atlas.settings))
+        return replace(moved, failure=failure_of(moved, atlas.settings))
     except RuntimeError as error:  # what SimpleITK raises when two images do not overlap
-        return replace(still, failure=_said(error))
+        return replace(still, failure=f"SimpleITK: {str(error).strip().splitlines()[-1]}")
     except np.linalg.LinAlgError as error:
         return replace(still, failure=f"atlas scaled by nothing finite ({error})")
-
-
-def refine(copy: Copy, atlas: Target, start: Registration) -> Registration:
-    """Register on from a registration that is nearly right, by the finest level of demons alone.
-
-    Parameters
-    ----------
-    copy : Copy
-        Of the scan, clipped as the atlas is.
-    atlas : Target
-        Where points are to be carried.
-    start : Registration
-        On the copy's grid.
-    """
-    settings = replace(atlas.settings, demons_shrink=(1,), demons_iterations=(REFINING_STEPS,))
-    try:
-        displacement = _demons(copy, atlas, start.affine, settings, start.displacement_mm)
-    except RuntimeError as error:  # what SimpleITK raises when two images do not overlap
-        return replace(start, failure=_said(error))
-    moved = replace(start, displacement_mm=displacement)
-    moved = replace(moved, similarity=similarity_of(moved, copy, atlas))
-    return replace(moved, failure=_failure(moved, atlas.settings))
 
 
 def fit_affine(copy: Copy, atlas: Target, start: Affine, settings: RegistrationSettings | None = None) -> Affine:
@@ -273,11 +247,8 @@ def similarity_of(registration: Registration, copy: Copy, atlas: Target) -> floa
     return float(np.corrcoef(own, other)[0, 1])
 
 
-def _said(error: RuntimeError) -> str:
-    return f"SimpleITK: {str(error).strip().splitlines()[-1]}"
-
-
-def _failure(found: Registration, settings: RegistrationSettings) -> str:
+def failure_of(found: Registration, settings: RegistrationSettings) -> str:
+    """Say what is wrong with a registration; empty when nothing is."""
     scales = np.linalg.svd(found.affine.matrix, compute_uv=False)
     if not np.isfinite(scales).all() or scales.min() < SCALE_RANGE[0] or scales.max() > SCALE_RANGE[1]:
         return f"atlas scaled by {scales.min():.2f} to {scales.max():.2f}"
@@ -293,20 +264,15 @@ def _failure(found: Registration, settings: RegistrationSettings) -> str:
     return ""
 
 
-def _demons(
-    copy: Copy, atlas: Target, affine: Affine, settings: RegistrationSettings, start_mm: F32 | None = None
-) -> F32:
+def _demons(copy: Copy, atlas: Target, affine: Affine) -> F32:
     """Displacement on the copy's grid, (3, nz, ny, nx) along (z, y, x) [mm], to be followed by the affine map."""
-    wide = copy.grid.pad(PAD_VOXELS)
+    settings, wide = atlas.settings, copy.grid.pad(PAD_VOXELS)
     warped = atlas.grid.sample(atlas.hu, affine(wide.points()), settings.window_hu[0]).reshape(wide.shape)
     own = warped.copy()
     inner = (slice(PAD_VOXELS, -PAD_VOXELS),) * 3
     own[inner] = np.where(copy.known, copy.hu, warped[inner])
     fixed, moving = _image(own, wide), _image(warped, wide)
     field = None
-    if start_mm is not None:
-        grown = np.pad(np.moveaxis(start_mm[::-1], 0, 3), (*[(PAD_VOXELS,) * 2] * 3, (0, 0)), mode="edge")
-        field = _image(grown.astype(np.float64), wide, vector=True)
     for shrink, count in zip(settings.demons_shrink, settings.demons_iterations, strict=True):
         pair = [_shrunk(image, shrink) for image in (fixed, moving)]
         demons = SimpleITK.FastSymmetricForcesDemonsRegistrationFilter()
@@ -336,8 +302,8 @@ def _onto(field: SimpleITK.Image, like: SimpleITK.Image) -> SimpleITK.Image:
     return SimpleITK.Resample(field, like, still, linear, 0.0, SimpleITK.sitkVectorFloat64)
 
 
-def _image(values: NDArray[np.generic], grid: Grid, *, vector: bool = False) -> SimpleITK.Image:
-    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values), isVector=vector)
+def _image(values: NDArray[np.generic], grid: Grid) -> SimpleITK.Image:
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(values))
     image.SetSpacing((grid.step_mm,) * 3)
     image.SetOrigin(grid.lower_mm[::-1].tolist())
     return image
