@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## digital cohort, training, evaluation, two real scans, reports (10 to 15 minutes on 2 cores)
+demo: $(STAMP) ## three real scans scored, with reports; then a digital cohort, training, evaluation
 	$(RUN) scripts/demo.py demo-output
 
 # Threads of BLAS beside two workers wait for each other: a thread each is several times as fast.
