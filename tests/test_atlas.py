@@ -19,9 +19,10 @@ from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart import registration
 from calcscore_ml.heart.atlas import LANDMARKS, SHARES, Atlas, atlas_folders, read_atlas, read_atlases, write_atlas
 from calcscore_ml.heart.atlas_build import TEMPLATES, build_atlases, choose_templates
-from calcscore_ml.heart.grid import Grid
+from calcscore_ml.heart.grid import Copy, Grid
+from calcscore_ml.heart.group import GROUP, compose, write_group
 from calcscore_ml.heart.labelled import organ_box
-from calcscore_ml.heart.registration import RegistrationSettings
+from calcscore_ml.heart.registration import Affine, Registration, RegistrationSettings
 from calcscore_ml.io.centrelines import read_centrelines, write_centrelines
 from calcscore_ml.io.labels import read_labels
 from calcscore_ml.io.volumes import read_grid, write_grid
@@ -418,7 +419,7 @@ def test_the_command_ends_well_when_every_scan_is_used(labelled, tmp_path):
     asked = ("atlas", "build", manifest, "-o", tmp_path / "out", "--templates", 1, "--split", "train")
     run(*asked)
     before = {f: f.read_bytes() for f in (tmp_path / "out").rglob("*.*")}
-    assert len(before) == 9
+    assert len(before) == 11
     assert "never replaced" in run(*asked, code=2).output
     assert {f: f.read_bytes() for f in (tmp_path / "out").rglob("*.*")} == before
     assert read_manifest(manifest)[0].split == "train"
@@ -461,3 +462,29 @@ def test_an_atlas_has_the_heart_of_its_template(built, labelled):
     whole = read_labels(row.organs, grid, Organ)
     own = (whole == Organ.HEART).sum() * np.prod(grid.spacing)
     assert (atlas.organs == Organ.HEART).sum() * atlas.grid.step_mm**3 == pytest.approx(own, rel=0.1)
+
+
+def test_atlases_are_reached_through_their_group(labelled, tmp_path):
+    """A built group is read as it was written, leads to every atlas, and one that is broken is refused by name."""
+    built, _ = build_atlases(labelled, templates=2, settings=QUICK)
+    group = built[0].group
+    assert group is not None
+    assert set(group.paths) == {"1", "2"}
+    for atlas in built:
+        write_atlas(atlas, tmp_path / atlas.name)
+    write_group(group, tmp_path / GROUP)
+    read = read_atlases(str(tmp_path))
+    assert [a.name for a in read] == ["1", "2"]
+    at = np.random.default_rng(0).uniform(group.box_mm[0], group.box_mm[1], (50, 3))
+    for atlas in read:
+        again = atlas.group.paths[atlas.name].to_atlas(at)
+        assert np.linalg.norm(again - group.paths[atlas.name].to_atlas(at), axis=1).max() < 3.0
+        assert np.linalg.norm(again - atlas.box_mm.mean(axis=0), axis=1).min() < 60
+    copy = Copy(group.grid, group.hu, np.ones(group.grid.shape, dtype=bool))
+    still = Registration(Affine(np.eye(3), np.zeros(3)), group.grid, np.zeros((3, *group.grid.shape), np.float32), 1.0)
+    whole = compose(still, group.paths["1"], copy, built[0])
+    np.testing.assert_allclose(whole.to_atlas(at), group.paths["1"].to_atlas(at), atol=0.5)
+    (tmp_path / GROUP / "paths.npz").write_bytes(b"nothing")
+    read_atlases.cache_clear()
+    with pytest.raises(ScanError, match="remove the folder"):
+        read_atlases(str(tmp_path))

@@ -31,7 +31,10 @@ LEAST_CHANGE = 0.05
 in sixty digital and three real patients, by 0.016 in the QRM thorax phantom; our choice."""
 
 SIZES_MM = ((60.0, 160.0), (80.0, 180.0), (80.0, 190.0))
-"""Hearts are between these sizes along (z, y, x), unless the scan ends first [mm]; our choice."""
+"""Hearts are between these sizes along (z, y, x) [mm]; our choice."""
+
+CUT_SHARE = 0.5
+"""Where the scan ends first, at least this share of the least size is seen; our choice."""
 
 DIRECTIONS = ("axial", "coronal", "sagittal")
 """Slices by the axis of their normal."""
@@ -137,7 +140,7 @@ def _odd_sizes(box_mm: NDArray[np.float64], size_mm: NDArray[np.float64]) -> lis
     odd = []
     for name, (low, high), whole, (least, most) in zip(DIRECTIONS, box_mm.T, size_mm, SIZES_MM, strict=True):
         cut = low <= 0 or high >= whole - 1e-6
-        if high - low > most or (high - low < least and not cut):
+        if high - low > most or high - low < (CUT_SHARE * least if cut else least):
             odd.append(f"{high - low:.0f} mm of {name} slices are no heart")
     return odd
 
