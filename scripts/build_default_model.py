@@ -13,13 +13,16 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from calcscore_ml.assessment import assess_cohort
 from calcscore_ml.models.bundle import save_bundle
 from calcscore_ml.models.default import DEFAULT_FOLDER
 from calcscore_ml.phantom import read_cohort, write_cohort
 from calcscore_ml.recipe import read_recipe
 from calcscore_ml.reports.assessment import write_assessment
-from calcscore_ml.training import lesion_table, train
+from calcscore_ml.training import LesionTable, lesion_table, train
 
 COHORT, TRAINED_ON, TESTED_ON = "default", slice(0, 130), slice(130, 187)
 METRICS = (
@@ -33,18 +36,36 @@ METRICS = (
 )
 
 
+def with_negatives(lesions: LesionTable, file: Path) -> tuple[LesionTable, int]:
+    """Add what `scripts/real_negatives.py` kept, a patient for each scan, labelled other."""
+    with np.load(file, allow_pickle=False) as kept:
+        table = pd.DataFrame(kept["features"].astype(np.float64), columns=list(kept["names"]))
+        scan = kept["scan"]
+    return replace(
+        lesions,
+        features=pd.concat([lesions.features, table[list(lesions.features.columns)]], ignore_index=True),
+        truth=np.concatenate([lesions.truth, np.zeros(len(table), dtype=np.intp)]),
+        scan_id=np.concatenate([lesions.scan_id, scan]),
+        patient_id=np.concatenate([lesions.patient_id, scan]),
+    ), len(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recipe", type=Path, default=Path("configs/default.toml"))
     parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--negatives", type=Path, default=Path("data/real_negatives.npz"), help="certain negatives")
     options = parser.parse_args()
     recipe = read_recipe(options.recipe)
     rows = write_cohort(options.folder / COHORT, read_cohort(COHORT), workers=options.workers)
     learned, held_out = rows[TRAINED_ON], rows[TESTED_ON]
     lesions = lesion_table(learned, recipe, cache=options.folder / ".features", workers=options.workers)
     said = f"{len(learned)} digital patients (`calcscore phantom {COHORT}`, the first {len(learned)})"
+    if options.negatives.is_file():
+        lesions, count = with_negatives(lesions, options.negatives)
+        said += f" and {count} candidates of real scans without coronary calcium"
     bundle = train(lesions, recipe, trained_on=said)
     found = assess_cohort(held_out, bundle, recipe, workers=options.workers, by="protocol")
     write_assessment(options.folder / f"evaluation-{recipe.name}", found, overwrite=True)

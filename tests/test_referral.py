@@ -152,6 +152,7 @@ LOOSER = {
     "near_ostia_mm": 1,
     "near_ostia_effect": -1,
     "near_ostia_coronary": -1,
+    "near_ostia_sure": 1,
     "min_coronary": -1,
     "min_effect_agatston": -1,
     "min_change_agatston": -1,
@@ -435,14 +436,16 @@ def test_deciding_lesions_come_before_the_others_within_the_budget(lesions, budg
 
 @given(few_lesions, st.floats(0, 60), st.integers(0, 2))
 def test_a_large_lesion_near_the_ostia_is_referred_whatever_it_is_called(lesions, limit, budget):
-    """Near, large and not clearly something else: referred, whatever its label and the budget, and no other one."""
+    """Near, large and neither clearly coronary nor clearly not: referred, whatever its label and the budget."""
     _, u, _, stakes = scan_of(lesions)
     away = np.linspace(0, 50, len(lesions))
     away[-1] = np.nan
     never = {"coronary_low": 1.0, "coronary_high": 1.0}
-    policy = ReferralPolicy(near_ostia_mm=limit, max_lesions=budget, min_change_agatston=1e6, **never)
+    limits = {"near_ostia_mm": limit, "near_ostia_sure": 0.8, "max_lesions": budget}
+    policy = ReferralPolicy(**limits, min_change_agatston=1e6, **never)
     found = refer(policy, u, stakes, ostia_mm=away)
     near = (away < limit) & (stakes.effect >= policy.near_ostia_effect) & (u.coronary >= policy.near_ostia_coronary)
+    near &= u.coronary <= policy.near_ostia_sure
     assert (found.referred == near).all()
     assert not refer(policy, u, stakes).referred.any()
     with pytest.raises(ModelError, match="same"):

@@ -89,8 +89,8 @@ class ReferralPolicy:
         A large lesion nearer to an ostium or to the left main than this is referred, whatever it is called [mm].
     near_ostia_effect : float
         From which effect on the Agatston score it is large.
-    near_ostia_coronary : float
-        Unless it is less probably coronary than this.
+    near_ostia_coronary, near_ostia_sure : float
+        Unless it is less probably coronary than the first, or more than the second.
     min_coronary : float
         The rules on entropy, margin, disagreement, ambiguity, distance and deciding lesions look only at lesions at
         least this probably coronary: whether a calcification is of the aorta or of a valve is not worth an expert's
@@ -126,6 +126,7 @@ class ReferralPolicy:
     near_ostia_mm: AtLeast0 | None = None
     near_ostia_effect: AtLeast0 = NEAR_OSTIA_EFFECT
     near_ostia_coronary: Share = NEAR_OSTIA_CORONARY
+    near_ostia_sure: Share = 1.0
     min_coronary: Share = 0.05
     min_effect_agatston: AtLeast0 = 0.0
     min_change_agatston: AtLeast0 = 0.0
@@ -325,6 +326,7 @@ def _whatever_the_budget(
     if policy.near_ostia_mm is not None and ostia_mm is not None:
         asked = (ostia_mm < policy.near_ostia_mm) & (stakes.effect > 0)
         asked &= (stakes.effect >= policy.near_ostia_effect) & (coronary >= policy.near_ostia_coronary)
+        asked &= coronary <= policy.near_ostia_sure
         for i in np.flatnonzero(asked):
             causes[i].append(f"large, and {ostia_mm[i]:.0f} mm from an ostium or the left main")
     return causes
