@@ -42,7 +42,7 @@ def cohort(tmp_path_factory, worker_id):
     base = base if worker_id == "master" else base.parent
     with (base / "cohort.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the others wait until it is whole
-        write_cohort(base / "cohort", Cohort(count=16, seed=11, protocols=(SMALL,), image_format="nifti"))
+        write_cohort(base / "cohort", Cohort(count=16, seed=13, protocols=(SMALL,), image_format="nifti"))
     return base / "cohort" / "data_manifest.csv"
 
 

@@ -216,7 +216,8 @@ def test_a_larger_cohort_begins_with_the_smaller_one(tmp_path):
 
 def test_a_cohort_of_the_stented_holds_nobody_else(tmp_path):
     """Every patient of such a cohort has a stent, in every scan; a larger one begins with the smaller one."""
-    stented = replace(PAIR, patients="stented")
+    whole = replace(TINY, z_range_mm=(-66.0, 45.0))
+    stented = replace(PAIR, patients="stented", protocols=(whole,))
     rows = write_cohort(tmp_path / "a", stented)
     truth = pd.read_csv(tmp_path / "a" / "truth.csv")
     assert set(truth.scan_id[truth.place == "stent"]) == {row.scan_id for row in rows}
@@ -244,7 +245,7 @@ def test_takes_of_a_patient_share_patient_and_split(tmp_path):
     assert [r.scan_id for r in read_manifest(tmp_path / "data_manifest.csv")] == [r.scan_id for r in rows]
 
 
-WIDE = replace(TINY, matrix=128, z_range_mm=(-40.0, 20.0))
+WIDE = replace(TINY, matrix=128, z_range_mm=(-66.0, 45.0))
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,14 @@ def test_a_system_read_as_an_observer_has_the_same_row(rows, read, bundle, recip
             scan, labels, painted, recipe, patient_id=row.patient_id, scan_id=row.scan_id, protocol=row.protocol
         ).scan
         wanted = assess_scan(row, {"": (bundle, recipe)})[""].scan
-        assert wanted.keys() - found.keys() == {"referred", "lowest", "highest"}
+        assert wanted.keys() - found.keys() == {
+            "referred",
+            "lowest",
+            "highest",
+            "no_score",
+            "invalid_reasons",
+            "whole_scan",
+        }
         for name, value in found.items():
             assert value == (pytest.approx(wanted[name]) if isinstance(value, float) else wanted[name]), name
 
