@@ -67,6 +67,10 @@ class Group:
     settings: RegistrationSettings
     paths: dict[str, Registration]
 
+    def __post_init__(self) -> None:
+        for array in (self.hu, self.box_mm, *(path.displacement_mm for path in self.paths.values())):
+            array.flags.writeable = False
+
 
 def compose(first: Registration, path: Registration, copy: Copy, atlas: Target) -> Registration:
     """Go through the group: a scan's registration to it, then the group's to an atlas.

@@ -201,6 +201,8 @@ def register(copy: Copy, atlas: Target, start: Affine) -> Registration:
 def fit_affine(copy: Copy, atlas: Target, start: Affine, settings: RegistrationSettings | None = None) -> Affine:
     """Find the affine map that correlates a coarse copy and an atlas best, from a first guess; see `register`.
 
+    `settings` stand in for the atlas's own where they are given.
+
     Raises
     ------
     RuntimeError
