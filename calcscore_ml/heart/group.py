@@ -68,8 +68,9 @@ class Group:
     paths: dict[str, Registration]
 
     def __post_init__(self) -> None:
-        for array in (self.hu, self.box_mm, *(path.displacement_mm for path in self.paths.values())):
-            array.flags.writeable = False
+        self.hu.flags.writeable = self.box_mm.flags.writeable = False
+        for path in self.paths.values():
+            path.displacement_mm.flags.writeable = False
 
 
 def compose(first: Registration, path: Registration, copy: Copy, atlas: Target) -> Registration:
