@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from calcscore_ml.assessment import assess_cohort
+from calcscore_ml.decided import join
 from calcscore_ml.models.bundle import save_bundle
 from calcscore_ml.models.default import DEFAULT_FOLDER
 from calcscore_ml.phantom import read_cohort, write_cohort
@@ -41,13 +42,8 @@ def with_negatives(lesions: LesionTable, file: Path) -> tuple[LesionTable, int]:
     with np.load(file, allow_pickle=False) as kept:
         table = pd.DataFrame(kept["features"].astype(np.float64), columns=list(kept["names"]))
         scan = kept["scan"]
-    return replace(
-        lesions,
-        features=pd.concat([lesions.features, table[list(lesions.features.columns)]], ignore_index=True),
-        truth=np.concatenate([lesions.truth, np.zeros(len(table), dtype=np.intp)]),
-        scan_id=np.concatenate([lesions.scan_id, scan]),
-        patient_id=np.concatenate([lesions.patient_id, scan]),
-    ), len(table)
+    negatives = LesionTable(table, np.zeros(len(table), dtype=np.intp), scan, scan)
+    return join(lesions, negatives), len(table)
 
 
 def main() -> None:

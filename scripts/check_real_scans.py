@@ -1,9 +1,9 @@
 """Score the real scans of a folder and measure where arteries are located: the table of docs/real_scans.md.
 
-python scripts/check_real_scans.py FOLDER [--landmarks data/real_landmarks.csv]
+python scripts/check_real_scans.py FOLDER [--landmarks data/real_landmarks.csv] [--pictures FOLDER]
 
 FOLDER holds a folder for each scan, named as in the landmarks' column `scan`. What was seen there by eye, in voxels
-(z, y, x) of the whole series, is in that file.
+(z, y, x) of the whole series, is in that file. Pictures show it as circles, and as dots the arteries that were located.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -18,6 +22,10 @@ from calcscore_ml import default_model, load_bundle, parse_recipe, read_scan, sc
 from calcscore_ml.anatomy import Label
 from calcscore_ml.heart.lines import refine_line
 from calcscore_ml.heart.locate import Location
+from calcscore_ml.scan import Scan
+
+COLOURS = {Label.LM: "red", Label.LAD: "yellow", Label.LCX: "cyan", Label.RCA: "magenta"}
+NEAR_MM, SLICES, HALF_MM = 3.0, 4, 75.0
 
 
 def distances_mm(location: Location, seen: pd.DataFrame, spacing: tuple[float, float, float]) -> list[float]:
@@ -32,11 +40,38 @@ def distances_mm(location: Location, seen: pd.DataFrame, spacing: tuple[float, f
     return found
 
 
+def draw(scan: Scan, location: Location, seen: pd.DataFrame, title: str, file: Path) -> None:
+    """Draw four slices with what was seen in them by eye, and the located arteries that pass within `NEAR_MM`."""
+    spacing = np.asarray(scan.geometry.spacing)
+    levels = np.unique(np.rint(seen["z"].to_numpy()).astype(int))
+    chosen = levels[np.unique(np.linspace(0, len(levels) - 1, SLICES).round().astype(int))]
+    middle = seen[["y", "x"]].mean().to_numpy()
+    (top, left), (bottom, right) = middle - HALF_MM / spacing[1:], middle + HALF_MM / spacing[1:]
+    figure, axes = plt.subplots(1, len(chosen), figsize=(3.2 * len(chosen), 3.5), layout="constrained", squeeze=False)
+    for axis, z in zip(axes[0], chosen.tolist(), strict=True):
+        axis.imshow(scan.hu[z], cmap="gray", vmin=-150, vmax=250)
+        for label, colour in COLOURS.items():
+            if label in location.arteries:
+                line = refine_line(location.arteries[label].mean(axis=0))[0] / spacing
+                near = line[np.abs(line[:, 0] - z) * spacing[0] <= NEAR_MM]
+                axis.plot(near[:, 2], near[:, 1], ".", color=colour, markersize=2)
+            own = seen[(seen["what"] == label.name) & ((seen["z"] - z).abs() * spacing[0] <= NEAR_MM)]
+            axis.plot(own["x"], own["y"], "o", color=colour, fillstyle="none", markersize=9)
+        axis.set(xlim=(left, right), ylim=(bottom, top), title=f"slice {z}")
+        axis.axis("off")
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(file, dpi=90)
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--landmarks", type=Path, default=Path("data/real_landmarks.csv"))
+    parser.add_argument("--pictures", type=Path, help="folder for a picture of each scan in which something was seen")
     options = parser.parse_args()
+    if options.pictures:
+        options.pictures.mkdir(parents=True, exist_ok=True)
     bundle = load_bundle(default_model())
     recipe = parse_recipe(bundle.card.recipe, "the model's card")
     seen = pd.read_csv(options.landmarks)
@@ -44,10 +79,14 @@ def main() -> None:
     for folder in sorted(p for p in options.folder.iterdir() if p.is_dir()):
         scan = read_scan(folder)
         scored = score_scan(scan, bundle, recipe, scan_id=folder.name)
-        off = distances_mm(scored.location, seen[seen["scan"] == folder.name], scan.geometry.spacing)
+        own = seen[seen["scan"] == folder.name]
+        off = distances_mm(scored.location, own, scan.geometry.spacing)
         trust = "trusted" if scored.location.trusted else f"not trusted: {scored.location.remark}"
         told = f"{np.mean(off):.1f}, {max(off):.1f}" if off else "-"
         said = scored.result.headline + "".join(f"; {r}" for r in scored.result.invalid_reasons)
+        if options.pictures and len(own):
+            arteries = own[own["what"].isin([label.name for label in COLOURS])]
+            draw(scan, scored.location, arteries, f"{folder.name}: {said}", options.pictures / f"{folder.name}.webp")
         print(f"| {folder.name} | {said} | {trust} | {told} |", flush=True)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from calcscore_ml.phantom import draw_patient
-from calcscore_ml.phantom.coronaries import ostia
+from calcscore_ml.phantom.coronaries import build_coronaries, ostia
 from calcscore_ml.phantom.heart import CHAMBERS, LONG_AXIS, build_heart
 
 SPACING_MM = {
@@ -16,6 +16,8 @@ SPACING_MM = {
     "lidc-idri-0001": (2.5, 0.703, 0.703),
 }
 PATIENTS = 300
+ARTERIES = ("LM", "LAD", "LCX", "RCA")
+ROOT = ("aortic valve", "left ostium", "right ostium")
 PAIRS = (
     ("left ostium", "right ostium"),
     ("left ostium", "aortic valve"),
@@ -50,8 +52,19 @@ def real():
     found = {}
     for row in table.itertuples():
         place = np.array([row.z, row.y, row.x]) * SPACING_MM[row.scan]
-        found.setdefault(row.scan, {})[row.what] = place, float(row.doubt_mm)
+        found.setdefault(row.scan, {}).setdefault(row.what, []).append((place, float(row.doubt_mm)))
     return found
+
+
+@pytest.fixture(scope="module")
+def trees():
+    """Centrelines of the four arteries of some digital patients, and the middle of valve and ostia of each."""
+    hearts = [build_heart(draw_patient(seed)) for seed in range(30)]
+    return [
+        ([branch.points for branch in build_coronaries(heart)[:4]],
+         np.mean([heart.patient.valve_mm, *ostia(heart)], axis=0))
+        for heart in hearts
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=" from ".join)
@@ -63,11 +76,27 @@ def test_real_places_lie_within_the_digital_distribution(pair, digital, real):
     for scan, places in real.items():
         if one not in places or other not in places:
             continue
-        (a, doubt_a), (b, doubt_b) = places[one], places[other]
+        (a, doubt_a), (b, doubt_b) = places[one][0], places[other][0]
         doubt = np.hypot(doubt_a, doubt_b)
         assert ((a - b >= low - doubt) & (a - b <= high + doubt)).all(), (scan, a - b, low, high)
         asked += 1
     assert asked >= 4
+
+
+@pytest.mark.parametrize("artery", range(4), ids=ARTERIES)
+def test_digital_arteries_run_where_real_ones_were_seen(artery, trees, real):
+    """Roots laid on one another, digital arteries pass real places: some near each, and to no side on the whole."""
+    off = []
+    for places in real.values():
+        root = np.mean([places[name][0][0] for name in ROOT], axis=0)
+        for place, doubt in places.get(ARTERIES[artery], []):
+            ways = []
+            for lines, own in trees:
+                away = lines[artery] - own - (place - root)
+                ways.append(away[np.linalg.norm(away, axis=1).argmin()])
+            assert np.linalg.norm(ways, axis=1).min() < doubt + 9.0
+            off.append(np.mean(ways, axis=0))
+    assert (np.abs(np.mean(off, axis=0)) < 6.0).all(), np.mean(off, axis=0)
 
 
 def test_ostia_stand_as_high_above_the_annulus_as_published(digital):

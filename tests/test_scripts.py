@@ -91,6 +91,23 @@ def test_the_place_of_a_lesion_is_ablated(cohort, tmp_path):
     assert told.count("| small |") == 5
 
 
+def test_real_scans_are_checked_against_what_was_seen(tmp_path):
+    """A row for each folder: what is said and how far off arteries are; a picture where something was seen."""
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "4d-lung-113-heart").symlink_to(ROOT / "data" / "4d-lung-113-heart")
+    seen = tmp_path / "seen.csv"
+    seen.write_text(
+        "scan,what,z,y,x,doubt_mm\n4d-lung-113-heart,LAD,20,70,80,3\n4d-lung-113-heart,left ostium,20,70,70,3\n"
+    )
+    told = run(
+        "check_real_scans.py", tmp_path / "scans", "--landmarks", seen, "--pictures", tmp_path / "pictures"
+    ).splitlines()
+    assert len(told) == 3
+    assert told[2].startswith("| 4d-lung-113-heart | ")
+    assert float(told[2].split("|")[-2].split(",")[0]) > 0
+    assert (tmp_path / "pictures" / "4d-lung-113-heart.webp").stat().st_size > 5000
+
+
 def test_a_crop_is_a_scan_in_its_place(tmp_path):
     """The crops in data/ were cut by a script that moves no voxel."""
     from calcscore_ml.io import read_scan

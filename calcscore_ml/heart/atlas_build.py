@@ -41,10 +41,9 @@ NOT_SAID = "not said"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Carried:
-    """One scan and its anatomy in the millimetres of a template."""
+    """One scan and its anatomy in the millimetres of a template; HU, as sums and counts, for the typical one only."""
 
-    total: F32
-    count: F32
+    hu: tuple[F32, F32] | None
     branches: dict[Label, list[NDArray[np.float64]]]
     calcium_mm: dict[Label, NDArray[np.float64]]
     calcium_known: bool
@@ -113,13 +112,13 @@ def build_atlases(
     bases, no_template = collect(partial(_template, settings=chosen), picked, name=_scan_id)
     for name, reason in no_template:
         failed[name].append(f"no template: {reason}")
-    carry = partial(_carry, bases=list(bases.values()), settings=chosen)
+    typical = min(bases, key=lambda name: _oddity(shapes, name), default="")
+    carry = partial(_carry, bases=bases, typical=typical, settings=chosen)
     carried, lost = collect(carry, good, name=_scan_id, workers=workers, on_item=on_scan)
     for name, reason in lost:
         failed[name].append(reason)
     atlases: list[Atlas] = []
     mean: tuple[Atlas, F32] | None = None
-    typical = min(bases, key=lambda name: _oddity(shapes, name))
     for k, (own, base) in enumerate(bases.items()):
         name = f"{len(atlases) + 1}"
         parts = {scan: part for scan, ways in carried.items() if not isinstance(part := ways[k], str)}
@@ -131,7 +130,8 @@ def build_atlases(
                 failed[scan].append(f"left out of atlas {name}: {part}")
         atlases.append(_gather(base, list(parts.values()), name, [row_of[scan] for scan in parts]))
         if own == typical:
-            total, count = (np.sum([getattr(p, part) for p in parts.values()], axis=0) for part in ("total", "count"))
+            sums = zip(*(p.hu for p in parts.values() if p.hu is not None), strict=True)
+            total, count = (np.sum(every, axis=0) for every in sums)
             mean = base, mean_template(total, count, base.hu)
     if not atlases:
         told = "; ".join(f"{name}: {reasons[0]}" for name, reasons in list(failed.items())[:TOLD])
@@ -230,21 +230,21 @@ def _template(row: ManifestRow, settings: RegistrationSettings) -> Atlas:
     )
 
 
-def _carry(row: ManifestRow, bases: list[Atlas], settings: RegistrationSettings) -> list[_Carried | str]:
+def _carry(
+    row: ManifestRow, bases: Mapping[str, Atlas], typical: str, settings: RegistrationSettings
+) -> list[_Carried | str]:
     """Register one scan to every template and carry its arteries and calcium over, or say why not."""
     one = read_labelled(row)
     extent, box = extent_mm(one.scan), one.box_mm
     copy = Copy.of(one.scan, region(one.scan, box, settings), settings.window_hu)
-    found = [register(copy, base, Affine.between(box, base.box_mm)) for base in bases]
+    found = {name: register(copy, base, Affine.between(box, base.box_mm)) for name, base in bases.items()}
     return [
-        each.failure or _through(one, each, extent, spread(copy, each, base.grid))
-        for each, base in zip(found, bases, strict=True)
+        each.failure or _through(one, each, extent, spread(copy, each, bases[name].grid) if name == typical else None)
+        for name, each in found.items()
     ]
 
 
-def _through(
-    one: Labelled, found: Registration, extent: NDArray[np.float64], carried_scan: tuple[F32, F32]
-) -> _Carried:
+def _through(one: Labelled, found: Registration, extent: NDArray[np.float64], hu: tuple[F32, F32] | None) -> _Carried:
     """Carry what lies inside the scan."""
 
     def inside(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -252,7 +252,7 @@ def _through(
         return found.to_atlas(points[keep]) if keep.any() else np.zeros((0, 3))
 
     return _Carried(
-        *carried_scan,
+        hu,
         {a: [inside(line) for line in lines] for a, lines in one.branches.items()},
         {a: inside(points) for a, points in one.calcium_mm.items()},
         one.row.labels is not None,

@@ -144,13 +144,17 @@ def write_group(group: Group, folder: Path) -> None:
     folder.mkdir()
     geometry = Geometry(group.grid.shape, (group.grid.step_mm,) * 3)
     write_grid(np.rint(group.hu).astype(np.int16), geometry, folder / "mean.nii.gz")
-    arrays = {"box_mm": group.box_mm}
-    for name, path in group.paths.items():
-        arrays[f"matrix_{name}"], arrays[f"offset_{name}"] = path.affine.matrix, path.affine.offset_mm
-        stored = path.displacement_mm[:, ::EVERY, ::EVERY, ::EVERY]
-        arrays[f"displacement_{name}"] = np.rint(stored / STEP_MM).astype(np.int16)
+    paths = group.paths.values()
+    kept = np.stack([path.displacement_mm[:, ::EVERY, ::EVERY, ::EVERY] for path in paths])
     with write_beside(folder / "paths.npz") as beside, beside.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(
+            stream,
+            box_mm=group.box_mm,
+            names=np.array(list(group.paths), dtype=np.str_),
+            matrices=np.stack([path.affine.matrix for path in paths]),
+            offsets=np.stack([path.affine.offset_mm for path in paths]),
+            displacements=np.rint(kept / STEP_MM).astype(np.int16),
+        )
 
 
 def read_group(folder: Path, settings: RegistrationSettings, names: tuple[str, ...]) -> Group | None:
@@ -168,15 +172,17 @@ def read_group(folder: Path, settings: RegistrationSettings, names: tuple[str, .
         grid = Grid(np.zeros(3), float(geometry.spacing[0]), geometry.shape)
         with np.load(folder / "paths.npz", allow_pickle=False) as stored:
             box = stored["box_mm"].astype(np.float64)
-            paths = {}
-            for name in names:
-                affine = Affine(stored[f"matrix_{name}"], stored[f"offset_{name}"])
-                displacement = (stored[f"displacement_{name}"] * np.float32(STEP_MM)).astype(np.float32)
-                nz, ny, nx = (-(-n // EVERY) for n in grid.shape)
-                coarse = Grid(grid.lower_mm, EVERY * grid.step_mm, (nz, ny, nx))
-                if displacement.shape != (3, nz, ny, nx) or not np.isfinite(affine.matrix).all():
-                    raise ValueError(f"a displacement of shape {displacement.shape}")
-                paths[name] = Registration(affine, coarse, displacement, 1.0)
+            known = stored["names"].tolist()
+            matrices, offsets, displacements = (stored[name] for name in ("matrices", "offsets", "displacements"))
+        nz, ny, nx = (-(-n // EVERY) for n in grid.shape)
+        coarse = Grid(grid.lower_mm, EVERY * grid.step_mm, (nz, ny, nx))
+        if displacements.shape[1:] != (3, nz, ny, nx) or not np.isfinite(matrices).all():
+            raise ValueError(f"displacements of shape {displacements.shape}")
+        moved = (displacements * np.float32(STEP_MM)).astype(np.float32)
+        paths = {
+            name: Registration(Affine(matrices[k], offsets[k]), coarse, moved[k], 1.0)
+            for name, k in ((name, known.index(name)) for name in names)
+        }
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, ScanError, GeometryError) as error:
         raise ScanError(
             f"a group of atlases must be what `calcscore atlas build` wrote for them, got {error} in {folder.name}; "

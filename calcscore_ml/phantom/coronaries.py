@@ -74,34 +74,49 @@ BRIDGE_SHARE = 0.22
 Distance = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 # Points of the tables of `heart.CHAMBERS`: (x, y, z) from the aortic valve.
-LEFT_MAIN = ((3, 3, 17), (12, 6.5, 20), (22, 4, 20.5))
-LAD = ((22, 4, 20.5), (31, -8, 15), (39, -20, 6), (50, -34, -7), (60, -44, -20), (68, -48, -31), (71, -43, -39))
-LCX = ((22, 4, 20.5), (32, 10, 11), (41, 18, 5), (50, 25, -3), (55, 29, -13), (48, 31, -24))
-LCX_END = ((34, 29, -30), (18, 22, -32), (4, 17, -32))
+LEFT_MAIN = ((3, 3, 17), (12, 6.5, 20), (18, 9, 22))
+LAD = (
+    (18, 9, 22),
+    (28, 7.5, 23),
+    (38, 0, 21.5),
+    (44, -11, 19),
+    (45, -23, 14),
+    (47, -32, 7),
+    (51, -38, -3),
+    (55, -43, -13),
+    (61, -42, -22),
+    (69, -34, -31),
+    (76, -26, -36),
+)
+LAD_FREE = 4
+"""So many points after the fork lie in the fat beside the pulmonary trunk, in no groove."""
+
+LCX = ((18, 9, 22), (20, 20, 18), (22, 26, 12), (25, 30, 4), (28, 33, -5), (29, 37, -15), (26, 34, -24))
+LCX_END = ((20, 28, -31), (12, 22, -33), (4, 17, -32))
 RCA = (
     (-4, -12, 7),
-    (-10, -22, 8),
-    (-18, -30, 4),
-    (-26, -34, -6),
-    (-31, -30, -18),
-    (-30, -18, -29),
-    (-19, -1, -34),
+    (-9, -22, 7),
+    (-15, -31, 2),
+    (-22, -37, -6),
+    (-29, -38, -18),
+    (-30, -24, -29),
+    (-19, -4, -34),
     (-4, 13, -34),
 )
-PDA = ((4, 13, -34), (20, 0, -42), (36, -16, -46), (50, -30, -47))
+PDA = ((4, 13, -34), (22, 3, -42), (40, -11, -47), (56, -22, -49))
 DIAGONALS = (
-    ((39, -20, 6), (54, -19, 5), (66, -22, -5), (75, -25, -16)),
-    ((50, -34, -7), (62, -36, -11), (72, -37, -20)),
-    ((60, -44, -20), (68, -45, -23), (74, -42, -29)),
+    ((44, -11, 19), (57, -10, 13), (69, -12, 2), (79, -13, -11)),
+    ((47, -32, 7), (62, -29, -1), (74, -26, -13)),
+    ((55, -43, -13), (67, -36, -18), (77, -29, -26)),
 )
 MARGINALS = (
-    ((41, 18, 5), (58, 16, 0), (71, 6, -10), (78, -6, -21)),
-    ((55, 29, -10), (65, 21, -20), (72, 9, -32)),
+    ((22, 26, 12), (42, 26, 9), (62, 19, 1), (76, 8, -11)),
+    ((28, 33, -5), (48, 33, -10), (65, 24, -20), (76, 12, -28)),
 )
-POSTEROLATERAL_RIGHT = ((-4, 13, -34), (10, 20, -36), (26, 23, -37), (44, 18, -40))
-POSTEROLATERAL_LEFT = ((50, 31, -22), (58, 24, -31), (68, 9, -38))
+POSTEROLATERAL_RIGHT = ((-4, 13, -34), (10, 20, -36), (26, 23, -39), (44, 18, -43))
+POSTEROLATERAL_LEFT = ((29, 37, -15), (46, 33, -26), (64, 18, -35))
 ACUTE = ((-30, -29, -19), (-13, -50, -25), (7, -55, -34))
-RAMUS = ((22, 4, 20.5), (39, 1, 13), (58, -4, 2), (72, -11, -10))
+RAMUS = ((18, 9, 22), (38, 8, 17), (58, 3, 9), (74, -3, -5))
 CONUS = ((-10, -22, 8), (-2, -44, 6), (10, -52, 2))
 
 OSTIUM_SD_MM = 3.0
@@ -191,7 +206,8 @@ def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
     left_main = _out_of_chambers(np.array([left, 0.5 * (left + fork) + rng.normal(0, 0.5, 3), fork]), heart)
     fork = left_main[-1]
     outflow = _distance_of(heart, "outflow")
-    lad = np.vstack([fork, _into_groove(draw(LAD)[1:], lv, lambda p: np.minimum(rv(p), outflow(p)), 2.6)])
+    free, sulcus = np.split(draw(LAD)[1:], [LAD_FREE])
+    lad = np.vstack([fork, free, _into_groove(sulcus, lv, lambda p: np.minimum(rv(p), outflow(p)), 2.6)])
     far = patient.dominance != "right"
     lcx_table = LCX + LCX_END[: 3 if patient.dominance == "left" else 1] if far else LCX
     lcx = np.vstack([fork, _into_groove(draw(lcx_table)[1:], lv, la, 2.6)])
@@ -254,7 +270,7 @@ def paint_coronaries(volume: F32, grid: Grid, heart: Heart, branches: tuple[Bran
     aside = np.array([2.5, 1.5, 3.0])
     vein = path(np.vstack([lad.points[::-12][:5] + aside, lcx.points[4::12] + aside]), 5.0)
     paint_tube(volume, grid, Tube(vein, np.linspace(1.0, 2.6, len(vein))), venous, edge_mm=edge_mm)
-    sinus = path(heart.place([(50, 31, -16), (30, 32, -25), (10, 26, -29), (-14, 19, -28)]), 4.0)
+    sinus = path(heart.place([(30, 39, -13), (24, 36, -23), (10, 27, -29), (-14, 19, -28)]), 4.0)
     paint_tube(volume, grid, Tube(sinus, np.linspace(3.0, 5.0, len(sinus))), venous, edge_mm=edge_mm)
 
 
