@@ -30,7 +30,7 @@ from calcscore_ml.phantom.painter import Layer
 from calcscore_ml.phantom.patient import Patient
 
 LONG_AXIS = (0.74, -0.58, -0.35)
-"""From the base of the left ventricle to its apex: 23 degrees below the horizontal, 10 to 30 in five real scans."""
+"""From the base of the left ventricle to its apex: 20 degrees below the horizontal, 10 to 30 in five real scans."""
 
 TOWARDS_RIGHT_VENTRICLE = (-0.62, -0.70, 0.15)
 """Roughly across the septum; made orthogonal to the long axis."""
