@@ -11,21 +11,24 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from calcscore_ml import default_model, load_bundle, parse_recipe, read_scan, score_scan
-from calcscore_ml.anatomy import Label
+from calcscore_ml.anatomy import ARTERIES, Label
 from calcscore_ml.heart.lines import refine_line
 from calcscore_ml.heart.locate import Location
+from calcscore_ml.reports.figures import blank_figure
+from calcscore_ml.reports.pictures import COLOURS
 from calcscore_ml.scan import Scan
 
-COLOURS = {Label.LM: "red", Label.LAD: "yellow", Label.LCX: "cyan", Label.RCA: "magenta"}
 NEAR_MM, SLICES, HALF_MM = 3.0, 4, 75.0
+
+
+def course_mm(location: Location, artery: Label) -> NDArray[np.float64]:
+    """Centreline of an artery, the mean of the atlases', (n, 3)."""
+    return refine_line(location.arteries[artery].mean(axis=0))[0]
 
 
 def distances_mm(location: Location, seen: pd.DataFrame, spacing: tuple[float, float, float]) -> list[float]:
@@ -33,8 +36,7 @@ def distances_mm(location: Location, seen: pd.DataFrame, spacing: tuple[float, f
     found = []
     for what, place in zip(seen["what"].astype(str), seen[["z", "y", "x"]].to_numpy() * spacing, strict=True):
         if what in Label.__members__ and Label[what] in location.arteries:
-            line, _ = refine_line(location.arteries[Label[what]].mean(axis=0))
-            found.append(float(np.linalg.norm(line - place, axis=1).min()))
+            found.append(float(np.linalg.norm(course_mm(location, Label[what]) - place, axis=1).min()))
         elif what.endswith("ostium") and what in location.landmarks:
             found.append(float(np.linalg.norm(location.landmarks[what].mean(axis=0) - place)))
     return found
@@ -47,21 +49,20 @@ def draw(scan: Scan, location: Location, seen: pd.DataFrame, title: str, file: P
     chosen = levels[np.unique(np.linspace(0, len(levels) - 1, SLICES).round().astype(int))]
     middle = seen[["y", "x"]].mean().to_numpy()
     (top, left), (bottom, right) = middle - HALF_MM / spacing[1:], middle + HALF_MM / spacing[1:]
-    figure, axes = plt.subplots(1, len(chosen), figsize=(3.2 * len(chosen), 3.5), layout="constrained", squeeze=False)
-    for axis, z in zip(axes[0], chosen.tolist(), strict=True):
+    figure = blank_figure(3.2 * len(chosen), 3.5)
+    for axis, z in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen.tolist(), strict=True):
         axis.imshow(scan.hu[z], cmap="gray", vmin=-150, vmax=250)
-        for label, colour in COLOURS.items():
-            if label in location.arteries:
-                line = refine_line(location.arteries[label].mean(axis=0))[0] / spacing
+        for artery in ARTERIES:
+            if artery in location.arteries:
+                line = course_mm(location, artery) / spacing
                 near = line[np.abs(line[:, 0] - z) * spacing[0] <= NEAR_MM]
-                axis.plot(near[:, 2], near[:, 1], ".", color=colour, markersize=2)
-            own = seen[(seen["what"] == label.name) & ((seen["z"] - z).abs() * spacing[0] <= NEAR_MM)]
-            axis.plot(own["x"], own["y"], "o", color=colour, fillstyle="none", markersize=9)
+                axis.plot(near[:, 2], near[:, 1], ".", color=COLOURS[artery], markersize=2)
+            own = seen[(seen["what"] == artery.name) & ((seen["z"] - z).abs() * spacing[0] <= NEAR_MM)]
+            axis.plot(own["x"], own["y"], "o", color=COLOURS[artery], fillstyle="none", markersize=9)
         axis.set(xlim=(left, right), ylim=(bottom, top), title=f"slice {z}")
         axis.axis("off")
     figure.suptitle(title, fontsize=9)
     figure.savefig(file, dpi=90)
-    plt.close(figure)
 
 
 def main() -> None:
@@ -85,7 +86,7 @@ def main() -> None:
         told = f"{np.mean(off):.1f}, {max(off):.1f}" if off else "-"
         said = scored.result.headline + "".join(f"; {r}" for r in scored.result.invalid_reasons)
         if options.pictures and len(own):
-            arteries = own[own["what"].isin([label.name for label in COLOURS])]
+            arteries = own[own["what"].isin([artery.name for artery in ARTERIES])]
             draw(scan, scored.location, arteries, f"{folder.name}: {said}", options.pictures / f"{folder.name}.webp")
         print(f"| {folder.name} | {said} | {trust} | {told} |", flush=True)
 

@@ -202,15 +202,21 @@ def test_noise_is_as_strong_as_asked_and_strongest_inside(name):
     assert abs(drawn.mean()) < 0.5
 
 
-def test_arteries_hug_the_heart():
-    """LCX and RCA run within 8 mm of the surface of the chambers, in every patient; the LAD once in its groove."""
+HANGS = pytest.mark.xfail(
+    strict=True, reason="beside the pulmonary trunk the LAD does not follow chambers that lie low"
+)
+
+
+@pytest.mark.parametrize(("name", "first"), [pytest.param("LAD", 8, marks=HANGS), ("LAD", 45), ("LCX", 8), ("RCA", 8)])
+def test_arteries_hug_the_heart(name, first):
+    """LAD, LCX and RCA run within 8 mm of the surface of the chambers, in every patient."""
     for seed in range(6):
         heart = build_heart(draw_patient(seed))
-        for branch in build_coronaries(heart)[1:4]:
-            p = branch.points[45 if branch.name == "LAD" else 8 :]
-            nearest = np.min([c.distance(p[:, 0], p[:, 1], p[:, 2]) for c in heart.chambers.values()], axis=0)
-            assert np.percentile(np.abs(nearest), 90) < 8.0, (seed, branch.name)
-            assert 45 < branch.length_mm < 200
+        branch = next(b for b in build_coronaries(heart) if b.name == name)
+        assert 45 < branch.length_mm < 200
+        p = branch.points[first:]
+        nearest = np.min([c.distance(p[:, 0], p[:, 1], p[:, 2]) for c in heart.chambers.values()], axis=0)
+        assert np.percentile(np.abs(nearest), 90) < 8.0, (seed, branch.name)
 
 
 def test_padding_outside_the_circle():

@@ -204,8 +204,9 @@ def test_every_branch_has_segments_of_its_label(seed):
         assert branch.radii.max() < 4
 
 
-def test_some_arteries_run_through_the_myocardium_and_wind_more_in_the_old():
-    """About a fifth of LADs have a bridge, most inside the left ventricle; old arteries are longer for their span."""
+@pytest.fixture(scope="module")
+def bridges_and_winding():
+    """Depth of the middle of each bridge below the left ventricle's surface, and how LADs wind, old and young."""
     depths, winding = [], {True: [], False: []}
     for seed in range(60):
         patient = draw_patient(seed)
@@ -217,9 +218,21 @@ def test_some_arteries_run_through_the_myocardium_and_wind_more_in_the_old():
             depths.append(heart.chambers["left ventricle"].distance(middle[:, 0], middle[:, 1], middle[:, 2])[0])
         chord = np.linalg.norm(lad.points[30] - lad.points[10])
         winding[patient.age_years > 62].append(np.linalg.norm(np.diff(lad.points[10:31], axis=0), axis=1).sum() / chord)
+    return depths, winding
+
+
+def test_some_arteries_run_through_the_myocardium_and_wind_more_in_the_old(bridges_and_winding):
+    """About a fifth of LADs have a bridge, most inside the left ventricle; old arteries are longer for their span."""
+    depths, winding = bridges_and_winding
     assert 5 <= len(depths) <= 22
-    assert np.median(depths) < 0.5  # those of LADs far from the ventricle end above it
+    assert np.median(depths) < 0.5
     assert np.mean(winding[True]) > np.mean(winding[False])
+
+
+@pytest.mark.xfail(strict=True, reason="LADs that hang far above the left ventricle are not sunk all the way into it")
+def test_every_bridge_lies_inside_the_left_ventricle(bridges_and_winding):
+    """The middle of a bridge is in the myocardium."""
+    assert max(bridges_and_winding[0]) < 0.5
 
 
 def test_large_lesions_come_in_patterns(branches):

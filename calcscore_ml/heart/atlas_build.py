@@ -130,8 +130,7 @@ def build_atlases(
                 failed[scan].append(f"left out of atlas {name}: {part}")
         atlases.append(_gather(base, list(parts.values()), name, [row_of[scan] for scan in parts]))
         if own == typical:
-            sums = zip(*(p.hu for p in parts.values() if p.hu is not None), strict=True)
-            total, count = (np.sum(every, axis=0) for every in sums)
+            total, count = np.sum([p.hu for p in parts.values() if p.hu is not None], axis=0)
             mean = base, mean_template(total, count, base.hu)
     if not atlases:
         told = "; ".join(f"{name}: {reasons[0]}" for name, reasons in list(failed.items())[:TOLD])

@@ -172,17 +172,19 @@ def read_group(folder: Path, settings: RegistrationSettings, names: tuple[str, .
         grid = Grid(np.zeros(3), float(geometry.spacing[0]), geometry.shape)
         with np.load(folder / "paths.npz", allow_pickle=False) as stored:
             box = stored["box_mm"].astype(np.float64)
-            known = stored["names"].tolist()
-            matrices, offsets, displacements = (stored[name] for name in ("matrices", "offsets", "displacements"))
+            known, matrices, offsets, displacements = (
+                stored[name] for name in ("names", "matrices", "offsets", "displacements")
+            )
         nz, ny, nx = (-(-n // EVERY) for n in grid.shape)
         coarse = Grid(grid.lower_mm, EVERY * grid.step_mm, (nz, ny, nx))
         if displacements.shape[1:] != (3, nz, ny, nx) or not np.isfinite(matrices).all():
             raise ValueError(f"displacements of shape {displacements.shape}")
         moved = (displacements * np.float32(STEP_MM)).astype(np.float32)
-        paths = {
-            name: Registration(Affine(matrices[k], offsets[k]), coarse, moved[k], 1.0)
-            for name, k in ((name, known.index(name)) for name in names)
+        ways = {
+            name: Registration(Affine(matrix, offset), coarse, way, 1.0)
+            for name, matrix, offset, way in zip(known.tolist(), matrices, offsets, moved, strict=True)
         }
+        paths = {name: ways[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, ScanError, GeometryError) as error:
         raise ScanError(
             f"a group of atlases must be what `calcscore atlas build` wrote for them, got {error} in {folder.name}; "
