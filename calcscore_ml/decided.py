@@ -179,7 +179,7 @@ def _describe(scan: Reviewed, recipe: Recipe) -> Described:
     opened = read_scan(scan.source.path, series=scan.source.series)
     if opened.fingerprint() != result.provenance.scan_sha256:
         raise ResultError(f"a reviewed scan must be the one that was scored, got another for {scan.scan_id}; score it")
-    described = describe_scan(opened, recipe)
+    described = describe_scan(opened, recipe, learning=True)
     labels = decided_labels(described.candidates, replay(result, calcium, scan.events).lesions)
     chosen = np.flatnonzero(labels != UNDECIDED)
     return described.table.iloc[chosen].reset_index(drop=True), labels[chosen], protocol_of(opened)

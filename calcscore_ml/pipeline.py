@@ -10,20 +10,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from calcscore_features import LOCATED, Place
 from calcscore_ml.anatomy import ARTERIES, TITLES, Label
 from calcscore_ml.candidates import Candidates, find_candidates
 from calcscore_ml.evaluation.intervals import or_none
 from calcscore_ml.heart.atlas import read_atlases
 from calcscore_ml.heart.blood import located_blood_hu
+from calcscore_ml.heart.displacement import displacements, drawn_displacement
 from calcscore_ml.heart.locate import Location, locate
 from calcscore_ml.heart.ostia import ostia_distance_mm
-from calcscore_ml.heart.place import measure_place
+from calcscore_ml.heart.place import measure_places
 from calcscore_ml.models.bundle import Bundle, distances, predict
 from calcscore_ml.models.card import installed_versions
 from calcscore_ml.models.drivers import find_drivers
@@ -75,6 +78,8 @@ class Described:
         What places are relative to.
     table : pandas.DataFrame
         L rows of features.
+    displaced : tuple of pandas.DataFrame
+        The same rows as if the location were wrong, for each displacement that the recipe averages over.
     seconds : dict of str to float
         Time of each stage [s].
     """
@@ -82,6 +87,7 @@ class Described:
     candidates: Candidates
     location: Location
     table: pd.DataFrame
+    displaced: tuple[pd.DataFrame, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -116,7 +122,7 @@ class Scored:
     likeliest: NDArray[np.intp] | None = None
 
 
-def describe_scan(scan: Scan, recipe: Recipe) -> Described:
+def describe_scan(scan: Scan, recipe: Recipe, *, learning: bool = False) -> Described:
     """Find the candidates of a scan and describe each by the features of the recipe's families.
 
     Parameters
@@ -124,7 +130,10 @@ def describe_scan(scan: Scan, recipe: Recipe) -> Described:
     scan : Scan
         The scan.
     recipe : Recipe
-        Threshold, limits and features.
+        Threshold, limits, features, and by how much the location is taken to be wrong.
+    learning : bool
+        Describe it for a model to learn from: with one random displacement of the location, drawn from the scan's
+        fingerprint, instead of those averaged over.
     """
     seconds: dict[str, float] = {}
     section = recipe.candidates
@@ -140,13 +149,25 @@ def describe_scan(scan: Scan, recipe: Recipe) -> Described:
             max_volume_mm3=section.max_volume_mm3,
             location=location if section.split_at_aorta else None,
         )
+    where = recipe.location
+    moves = (
+        drawn_displacement(scan.fingerprint(), where.learnt_error_mm)
+        if learning
+        else displacements(where.scored_error_mm)
+    )
     with _timed(seconds, "place"):
-        centroids_mm = candidates.centroids() * np.asarray(scan.geometry.spacing)
-        place = measure_place(scan, location, centroids_mm) if recipe.features.needs_place else None
+        places: tuple[Place | None, ...] = (None,) * len(moves)
+        if recipe.features.needs_place:
+            centroids_mm = candidates.centroids() * np.asarray(scan.geometry.spacing)
+            places = measure_places(scan, location, centroids_mm, moves)
     with _timed(seconds, "features"):
-        settings = recipe.features.settings(threshold_hu)
-        table = feature_table(scan, candidates, settings, recipe.features.families, location.box, place)
-    return Described(candidates, location, table, seconds)
+        describe = partial(feature_table, scan, candidates, recipe.features.settings(threshold_hu))
+        boxes = [None if location.box is None else location.box.moved(move) for move in moves]
+        table = describe(recipe.features.families, boxes[0], places[0])
+        located = tuple(f for f in recipe.features.families if f in LOCATED)
+        others = zip(boxes[1:], places[1:], strict=True)
+        displaced = tuple(table.assign(**describe(located, box, place)) for box, place in others)
+    return Described(candidates, location, table, displaced, seconds)
 
 
 def find_location(scan: Scan, recipe: Recipe) -> Location:
@@ -184,7 +205,9 @@ def score_scan(
     described = described or describe_scan(scan, recipe.for_scoring())
     seconds, candidates = dict(described.seconds), described.candidates
     with _timed(seconds, "model"):
-        probabilities, members = predict(bundle, described.table)
+        answers = [predict(bundle, table) for table in (described.table, *described.displaced)]
+        probabilities = np.mean([mean for mean, _ in answers], axis=0)
+        members = np.concatenate([each for _, each in answers])
         if recipe.decision.artery_by == "map":
             maps = described.table[[f"{a.name.lower()}_probability" for a in ARTERIES]].to_numpy()
             as_lad = recipe.model.left_main_as == "LAD"
@@ -285,7 +308,7 @@ def score_labelled(
     effect = _per_lesion(score.contributions, len(candidates))
     with _timed(seconds, "location"):
         location = find_location(scan, recipe)
-    described = Described(candidates, location, pd.DataFrame(index=candidates.ids), seconds)
+    described = Described(candidates, location, pd.DataFrame(index=candidates.ids), seconds=seconds)
     pending = PendingRange(score.total.agatston, score.total.agatston, 0)
     model, blood = {"name": "none: labels by an observer"}, located_blood_hu(scan, location)
     result = _result(scan, recipe, described, score, pending, scan_id, seconds, model, blood)

@@ -26,6 +26,7 @@ from calcscore_ml.scores.rules import DEFAULT_RULE, AgatstonRule, find_rule
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+AtLeast0 = Annotated[float, Field(ge=0)]
 Target = Literal["LAD", "LCX", "RCA", "LM", "AORTA", "AORTIC_VALVE", "MITRAL_VALVE"]
 
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -37,7 +38,7 @@ class CandidateSection(Section):
 
     threshold_hu: Positive | Literal["by kvp"] = float(THRESHOLD_HU)
     connectivity: Literal[6, 18, 26] = 26
-    min_volume_mm3: Annotated[float, Field(ge=0)] = 1.5
+    min_volume_mm3: AtLeast0 = 1.5
     max_volume_mm3: Positive = 5000.0
     split_at_aorta: bool = True
 
@@ -110,9 +111,15 @@ class LocationSection(Section):
 
     `atlases` is ``"default"`` for those that come with the package, a folder of others, or empty for none: the heart
     box comes from classified slices then, and atlas and artery features are NaN.
+
+    A location is wrong by some millimetres. `learnt_error_mm` is the standard deviation along each axis of a random
+    displacement of each scan's location that the model learns with; the probabilities of a scored scan are means over
+    its location and six displacements of it, by `scored_error_mm` each way along each axis. 0: none.
     """
 
     atlases: str = "default"
+    learnt_error_mm: AtLeast0 = 0.0
+    scored_error_mm: AtLeast0 = 0.0
 
 
 class ModelSection(Section):

@@ -223,7 +223,7 @@ def _describe(row: ManifestRow, recipe: Recipe, cache: Path | None) -> Described
             protocol = json.loads(str(kept["protocol"])) if "protocol" in kept else protocol_of(read_scan(row.image))
             return pd.DataFrame(kept["features"], columns=list(kept["names"])), kept["truth"].astype(np.intp), protocol
     scan = read_scan(row.image)
-    described = describe_scan(scan, recipe)
+    described = describe_scan(scan, recipe, learning=True)
     assert row.labels is not None  # checked by lesion_table
     truth = truth_labels(described.candidates, read_labels(row.labels, scan.geometry))
     features, protocol = described.table.reset_index(drop=True), protocol_of(scan)

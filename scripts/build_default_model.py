@@ -37,13 +37,13 @@ METRICS = (
 )
 
 
-def with_negatives(lesions: LesionTable, file: Path) -> tuple[LesionTable, int]:
+def with_negatives(lesions: LesionTable, file: Path) -> LesionTable:
     """Add what `scripts/real_negatives.py` kept, a patient for each scan, labelled other."""
     with np.load(file, allow_pickle=False) as kept:
         table = pd.DataFrame(kept["features"].astype(np.float64), columns=list(kept["names"]))
         scan = kept["scan"]
     negatives = LesionTable(table, np.zeros(len(table), dtype=np.intp), scan, scan)
-    return join(lesions, negatives), len(table)
+    return join(lesions, negatives)
 
 
 def main() -> None:
@@ -60,8 +60,9 @@ def main() -> None:
     lesions = lesion_table(learned, recipe, cache=options.folder / ".features", workers=options.workers)
     said = f"{len(learned)} digital patients (`calcscore phantom {COHORT}`, the first {len(learned)})"
     if options.negatives.is_file():
-        lesions, count = with_negatives(lesions, options.negatives)
-        said += f" and {count} candidates of real scans without coronary calcium"
+        digital = len(lesions.truth)
+        lesions = with_negatives(lesions, options.negatives)
+        said += f" and {len(lesions.truth) - digital} candidates of real scans without coronary calcium"
     bundle = train(lesions, recipe, trained_on=said)
     found = assess_cohort(held_out, bundle, recipe, workers=options.workers, by="protocol")
     write_assessment(options.folder / f"evaluation-{recipe.name}", found, overwrite=True)

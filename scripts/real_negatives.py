@@ -36,7 +36,7 @@ def main() -> None:
     tables, names = [], []
     for name in options.scans:
         scan = read_scan(options.folder / name)
-        described = describe_scan(scan, recipe)
+        described = describe_scan(scan, recipe, learning=True)
         spacing = np.asarray(scan.geometry.spacing)
         at = described.candidates.centroids() * spacing
         keep = np.ones(len(at), dtype=bool)

@@ -12,7 +12,7 @@ from calcscore_features import Lesions, registry
 from calcscore_ml.geometry import Geometry
 from calcscore_ml.heart.atlas import read_atlases
 from calcscore_ml.heart.locate import locate
-from calcscore_ml.heart.place import measure_place
+from calcscore_ml.heart.place import measure_place, measure_places
 from calcscore_ml.scan import OUTSIDE_HU, Scan
 
 FAMILIES = ("location", "atlas", "arteries")
@@ -137,3 +137,22 @@ def test_permuted_lesions_are_permuted_rows(chest):
     order = np.random.default_rng(1).permutation(COUNT)
     after = places(scan, location, points[order])
     np.testing.assert_allclose(after.to_numpy(), before.to_numpy()[order], rtol=1e-9, atol=1e-9)
+
+
+def test_a_displaced_location_is_one_measured_from_elsewhere(chest):
+    """What atlases say moves with the location, what the scan shows stays, for every such measurement."""
+    scan, location, points, _ = chest
+    move = np.array([4.0, -7.0, 2.5])
+    here, displaced = measure_places(scan, location, points, [np.zeros(3), move])
+    there = measure_place(scan, location, points - move)
+    for name in ("atlas_mm", "artery_mm", "artery_along", "artery_spread_mm", "artery_probability"):
+        np.testing.assert_array_equal(getattr(displaced, name), getattr(there, name))
+    np.testing.assert_array_equal(displaced.calcium_probability, there.calcium_probability)
+    assert list(displaced.surface_mm) == list(here.surface_mm)
+    for name, distance in displaced.surface_mm.items():
+        same = here if name in ("lung", "body") else there
+        np.testing.assert_array_equal(distance, same.surface_mm[name])
+    for name, way in displaced.landmark_mm.items():
+        np.testing.assert_allclose(way, here.landmark_mm[name] - move)
+    for name, share in displaced.tissue.items():
+        np.testing.assert_array_equal(share, here.tissue[name])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
@@ -51,7 +49,40 @@ def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place
     Place
         Over L points, and as many atlases as could be trusted.
     """
+    return measure_places(scan, location, points_mm, np.zeros((1, 3)))[0]
+
+
+def measure_places(
+    scan: Scan, location: Location, points_mm: ArrayLike, displacements_mm: ArrayLike
+) -> tuple[Place, ...]:
+    """Measure the place of points as `measure_place` does, for a location that may be wrong.
+
+    What the scan itself shows, lung, body and tissues, stays where it is; what was found by atlases is displaced.
+
+    Parameters
+    ----------
+    scan, location, points_mm
+        As `measure_place` takes them.
+    displacements_mm : (D, 3) array-like
+        How far everything located is moved, (z, y, x) [mm].
+
+    Returns
+    -------
+    tuple of Place
+        One for each displacement.
+    """
     points = np.asarray(points_mm, dtype=np.float64).reshape(-1, 3)
+    moves = np.asarray(displacements_mm, dtype=np.float64).reshape(-1, 3)
+    seen = _see(scan, points)
+    if not location.trusted:
+        return (seen,) * len(moves)
+    count = len(points)
+    everywhere = _located(location, (points - moves[:, None]).reshape(-1, 3))
+    return tuple(_merged(seen, everywhere, slice(k * count, (k + 1) * count)) for k in range(len(moves)))
+
+
+def _see(scan: Scan, points: NDArray[np.float64]) -> Place:
+    """Measure what the scan shows without any atlas."""
     grid = Grid.cover(np.zeros(3), extent_mm(scan), STEP_MM)
     hu, known = resample(scan, grid, (float(OUTSIDE_HU), 3071.0))
     step = np.full(3, STEP_MM)
@@ -61,21 +92,21 @@ def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place
         "lung": Surface.of(airy.astype(np.float32), grid, known),
         "body": Surface.of(body_mask(_continued(hu, known), step).astype(np.float32), grid, known),
     }
-    seen = Place(
+    return Place(
         surface_mm={name: s.distance(points) for name, s in surfaces.items()},
         tissue=_tissues(hu, known, grid, points),
     )
-    if not location.trusted:
-        return seen
+
+
+def _located(location: Location, points: NDArray[np.float64]) -> Place:
+    """Measure what trusted atlases say."""
     assert location.grid is not None
     votes = {"heart": Organ.HEART, "spine": Organ.SPINE, "sternum": Organ.STERNUM}
     masks = {"aorta": location.aorta, **{name: location.organs[organ] for name, organ in votes.items()}}
-    voted = {name: Surface.of(mask, location.grid).distance(points) for name, mask in masks.items()}
     near, along, spread = _arteries(location, points)
     at = [(atlas, registration.to_atlas(points)) for atlas, registration in location.registered]
-    return replace(
-        seen,
-        surface_mm={**seen.surface_mm, **voted},
+    return Place(
+        surface_mm={name: Surface.of(mask, location.grid).distance(points) for name, mask in masks.items()},
         atlas_mm=np.stack([p - atlas.landmarks["aortic root"] for atlas, p in at]),
         landmark_mm={name.replace(" ", "_"): points - m.mean(axis=0) for name, m in location.landmarks.items()},
         artery_mm=near,
@@ -85,6 +116,21 @@ def measure_place(scan: Scan, location: Location, points_mm: ArrayLike) -> Place
             [np.stack([a.grid.sample(a.artery[n], p, 0.0) for n in ARTERIES], axis=1) for a, p in at]
         ).astype(np.float64),
         calcium_probability=np.stack([a.grid.sample(a.calcium, p, 0.0) for a, p in at]).astype(np.float64),
+    )
+
+
+def _merged(seen: Place, located: Place, own: slice) -> Place:
+    """Join what is seen with some points of what is located."""
+    return Place(
+        surface_mm={**seen.surface_mm, **{name: v[own] for name, v in located.surface_mm.items()}},
+        tissue=seen.tissue,
+        atlas_mm=located.atlas_mm[:, own],
+        landmark_mm={name: v[own] for name, v in located.landmark_mm.items()},
+        artery_mm=located.artery_mm[:, own],
+        artery_along=located.artery_along[:, own],
+        artery_spread_mm=located.artery_spread_mm[:, own],
+        artery_probability=located.artery_probability[:, own],
+        calcium_probability=located.calcium_probability[:, own],
     )
 
 

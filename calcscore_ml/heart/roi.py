@@ -6,7 +6,7 @@ the narrow upper mediastinum. That holds for whole chests and for small fields o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -98,6 +98,11 @@ class HeartBox:
     def as_array(self) -> NDArray[np.float64]:
         """Return the corners as a (2, 3) array [mm]."""
         return np.array([self.lower_mm, self.upper_mm])
+
+    def moved(self, by_mm: NDArray[np.float64]) -> HeartBox:
+        """Return the box moved by (3,) millimetres."""
+        (z, y, x), (zz, yy, xx) = (self.as_array() + by_mm).tolist()
+        return replace(self, lower_mm=(z, y, x), upper_mm=(zz, yy, xx))
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,14 +38,17 @@ from calcscore_features.feature import Feature, Lesions, Settings
 from calcscore_features.members import Members
 from calcscore_features.place import Place
 
-__all__ = ["ALL", "FAMILIES", "Feature", "Lesions", "Place", "Settings", "compute", "registry"]
+__all__ = ["ALL", "FAMILIES", "LOCATED", "Feature", "Lesions", "Place", "Settings", "compute", "registry"]
 
 FAMILIES: tuple[str, ...] = (
     "size", "shape", "intensity", "texture", "gaussian", "neighbourhood", "crowd", "border", "location", "atlas",
     "arteries",
 )  # fmt: skip
-"""The families of features in the order of the table's columns. The last three say where a lesion lies: in the heart's
-box, relative to organs and the nearest artery, and relative to every artery."""
+"""The families of features in the order of the table's columns."""
+
+LOCATED: tuple[str, ...] = FAMILIES[-3:]
+"""Families that say where a lesion lies: in the heart's box, relative to organs and the nearest artery, and relative to
+every artery."""
 
 
 def registry(settings: Settings | None = None) -> tuple[Feature, ...]:
