@@ -176,6 +176,7 @@ def test_public_names_are_pinned():
     assert calcscore_features.__all__ == [
         "ALL",
         "FAMILIES",
+        "LOCATED",
         "Feature",
         "Lesions",
         "Place",

@@ -229,7 +229,6 @@ def test_some_arteries_run_through_the_myocardium_and_wind_more_in_the_old(bridg
     assert np.mean(winding[True]) > np.mean(winding[False])
 
 
-@pytest.mark.xfail(strict=True, reason="LADs that hang far above the left ventricle are not sunk all the way into it")
 def test_every_bridge_lies_inside_the_left_ventricle(bridges_and_winding):
     """The middle of a bridge is in the myocardium."""
     assert max(bridges_and_winding[0]) < 0.5

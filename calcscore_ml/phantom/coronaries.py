@@ -32,7 +32,10 @@ STEP_MM = 1.5
 """Distance between the points of a centreline."""
 
 CLEARANCE_MM = 1.8
-"""Distance of an artery's centreline from the chambers it passes."""
+"""Distance of an artery's centreline from the chambers it passes, at least."""
+
+HANGS_MM = 5.0
+"""The same from chambers and pulmonary trunk, at most; our choice."""
 
 ATTRACTION = 0.06
 """Weight of a point's first place against its distance from the two chambers."""
@@ -192,8 +195,11 @@ def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
     width = float(np.exp(rng.normal(0, LUMEN_SPREAD))) * (1.0 if patient.is_male else WOMEN_LUMEN)
     bend = rng.normal(0, 1.3, 3)
 
-    def draw(points: tuple[tuple[float, float, float], ...]) -> NDArray[np.float64]:
+    def draw(points: tuple[tuple[float, float, float], ...], at_root: int = 0) -> NDArray[np.float64]:
+        """Place a table: it follows the chambers, its first points less, which lie at the root."""
         table = np.asarray(points, dtype=float)
+        follows = np.ones(len(table)) if not at_root else np.clip(np.arange(len(table)) / at_root, 0, 1)
+        table = table + follows[:, None] * heart.away
         table = table + bend * np.sin(np.arange(len(table)) * 1.1)[:, None]
         return heart.place(table + rng.normal(0, 1.2, table.shape))
 
@@ -204,16 +210,21 @@ def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
     short = float(np.clip(rng.normal(0, 4.5), -6, 9))
     higher = float((left - heart.place(LEFT_MAIN[1]))[0]) / patient.heart_scale
     fork = heart.place(np.asarray(LEFT_MAIN[2]) + np.array([short, 0.15 * short, 0.7 * higher + rng.normal(0, 1.5)]))
-    left_main = _out_of_chambers(np.array([left, 0.5 * (left + fork) + rng.normal(0, 0.5, 3), fork]), heart)
+    left_main = _onto_heart(np.array([left, 0.5 * (left + fork) + rng.normal(0, 0.5, 3), fork]), heart)
     fork = left_main[-1]
     outflow = _distance_of(heart, "outflow")
-    free, sulcus = np.split(draw(LAD)[1:], [LAD_FREE])
-    lad = np.vstack([fork, free, _into_groove(sulcus, lv, lambda p: np.minimum(rv(p), outflow(p)), 2.6)])
+
+    def front(p: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.minimum(rv(p), outflow(p))
+
+    free, sulcus = np.split(draw(LAD, LAD_FREE)[1:], [LAD_FREE])
+    lad = np.vstack([fork, free, _into_groove(sulcus, lv, front, 2.6)])
     far = patient.dominance != "right"
     lcx_table = LCX + LCX_END[: 3 if patient.dominance == "left" else 1] if far else LCX
-    lcx = np.vstack([fork, _into_groove(draw(lcx_table)[1:], lv, la, 2.6)])
-    rca = np.vstack([right, _into_groove(draw(RCA[:6] if patient.dominance == "left" else RCA)[1:], ra, rv, 2.8)])
-    lad, lcx, rca = (_wind(_out_of_chambers(line, heart), heart, rng) for line in (lad, lcx, rca))
+    lcx = np.vstack([fork, _into_groove(draw(lcx_table, 2)[1:], lv, la, 2.6)])
+    rca_table = RCA[:6] if patient.dominance == "left" else RCA
+    rca = np.vstack([right, _into_groove(draw(rca_table, 2)[1:], ra, rv, 2.8)])
+    lad, lcx, rca = (_wind(_onto_heart(line, heart), heart, rng) for line in (lad, lcx, rca))
     lad, bridge = _bridge(lad, lv, patient)
 
     def on_surface(table: tuple[tuple[float, float, float], ...], giver: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -235,9 +246,9 @@ def build_coronaries(heart: Heart) -> tuple[Branch, ...]:
         found.append(("right posterolateral", "posterolateral", on_surface(POSTEROLATERAL_RIGHT, rca[-1])))
     if far:
         found.append(("left posterolateral", "posterolateral", on_surface(POSTEROLATERAL_LEFT, lcx)))
-    acute = np.vstack([_nearest(rca, draw(ACUTE)[0]), _into_groove(draw(ACUTE)[1:], rv, rv, 1.5)])
+    acute = np.vstack([_nearest(rca, draw(ACUTE)[0]), _into_groove(draw(ACUTE)[1:], front, front, 1.5)])
     found.append(("acute marginal", "acute marginal", acute))
-    conus = np.vstack([_nearest(rca, draw(CONUS)[0]), _into_groove(draw(CONUS)[1:], rv, outflow, 1.5)])
+    conus = np.vstack([_nearest(rca, draw(CONUS)[0]), _into_groove(draw(CONUS)[1:], front, front, 1.5)])
     found.append(("conus", "conus", conus))
 
     starts = {name: line[0] for name, _, line in found}
@@ -342,11 +353,16 @@ def _bridge(
         return lad, (0.0, 0.0)
     s = arc_mm(lad)
     middle, half = float(rng.uniform(0.42, 0.62)) * s[-1], float(rng.uniform(5, 14))
-    inward = -_outward(lad, left_ventricle)
-    share = np.clip(1.4 * np.cos(np.clip((s - middle) / half, -1, 1) * np.pi / 2), 0, 1)
     goal = float(rng.uniform(1.0, 3.0))
-    move = np.clip(left_ventricle(lad) + goal, 0, 7) * share
-    return lad + inward * move[:, None], (middle - half, middle + half)
+    half += max(float(left_ventricle(lad)[np.abs(s - middle).argmin()]), 0.0)
+    share = np.clip(1.4 * np.cos(np.clip((s - middle) / half, -1, 1) * np.pi / 2), 0, 1)
+    sunk = lad
+    for _ in range(8):
+        too_high = np.clip(left_ventricle(sunk) + goal, 0, 7)
+        sunk = sunk - _outward(sunk, left_ventricle) * too_high[:, None]
+    moved = lad + (sunk - lad) * share[:, None]
+    low, high = np.interp([middle - half, middle + half], s, arc_mm(moved))
+    return moved, (float(low), float(high))
 
 
 def _distance_of(heart: Heart, name: str) -> Distance:
@@ -359,14 +375,15 @@ def _nearest(line: NDArray[np.float64], point: NDArray[np.float64]) -> NDArray[n
     return np.asarray(fine[int(np.linalg.norm(fine - point, axis=1).argmin())])
 
 
-def _out_of_chambers(line: NDArray[np.float64], heart: Heart) -> NDArray[np.float64]:
-    """Move a path to the outside of all chambers, its origin excepted: arteries run in the fat."""
+def _onto_heart(line: NDArray[np.float64], heart: Heart) -> NDArray[np.float64]:
+    """Move a path, its origin excepted, out of all chambers and near to them, where arteries run."""
     moved = path(line, 2 * STEP_MM)
     depth = _depth(heart)
     share = np.clip((np.arange(len(moved)) - 1) / 3, 0, 1)[:, None]
     for _ in range(10):
-        slope = _outward(moved, depth)
-        moved = moved + share * slope * np.clip(CLEARANCE_MM - depth(moved), 0, 2)[:, None]
+        slope, now = _outward(moved, depth), depth(moved)
+        move = np.clip(CLEARANCE_MM - now, 0, 2) - np.clip(now - HANGS_MM, 0, 2)
+        moved = moved + share * slope * move[:, None]
         moved[1:-1] = 0.25 * moved[:-2] + 0.5 * moved[1:-1] + 0.25 * moved[2:]
     return moved
 

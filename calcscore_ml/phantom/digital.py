@@ -37,7 +37,7 @@ from calcscore_ml.phantom.take import PLAIN, Take
 from calcscore_ml.phantom.thorax import build_thorax, lung_layers, midline_layers, wall_layers
 from calcscore_ml.scan import OUTSIDE_HU, Acquisition, Scan
 
-GENERATION = 5
+GENERATION = 6
 """Counts changes of the generator that change its scans; cohorts of different generations are not mixed."""
 
 TRUTH_THRESHOLD_HU = 130

@@ -86,12 +86,15 @@ class Heart:
         By the names in `CHAMBERS`, plus "outflow" of the right ventricle.
     vessels : dict of str to Tube
         Great vessels.
+    away : (3,) array
+        How far all chambers lie from where the tables have them, (x, y, z) of the tables.
     """
 
     patient: Patient
     frame: NDArray[np.float64]
     chambers: dict[str, Shape]
     vessels: dict[str, Tube]
+    away: NDArray[np.float64]
 
     def place(self, points: ArrayLike) -> NDArray[np.float64]:
         """Place (..., 3) points of the tables in the patient."""
@@ -111,17 +114,18 @@ def build_heart(patient: Patient) -> Heart:
     about_y = np.array([[np.cos(tilt), 0, -np.sin(tilt)], [0, 1, 0], [np.sin(tilt), 0, np.cos(tilt)]])
     frame = (about_y @ about_z)[::-1] * patient.heart_scale
     rng = patient.stream("heart")
-    heart = Heart(patient, frame, {}, {})
+    heart = Heart(patient, frame, {}, {}, patient.stream("base").normal(0, BASE_SD_MM, 3))
     e1 = np.asarray(LONG_AXIS) / np.linalg.norm(LONG_AXIS)
     e2 = np.asarray(TOWARDS_RIGHT_VENTRICLE) - e1 * float(np.dot(TOWARDS_RIGHT_VENTRICLE, e1))
     e2 /= np.linalg.norm(e2)
     own = np.array([e1, e2, np.cross(e1, e2)])
-    away = patient.stream("base").normal(0, BASE_SD_MM, 3)
     for name, (centre, semi, along_axis) in CHAMBERS.items():
         size = np.asarray(semi) * rng.normal(1.0, 0.05, 3) * float(np.exp(rng.normal(0, 0.04)))
         axes = (own if along_axis else np.eye(3)) @ frame.T / patient.heart_scale
         heart.chambers[name] = Ellipsoid(
-            heart.place(np.asarray(centre) + away + rng.normal(0, CHAMBER_SD_MM, 3)), size * patient.heart_scale, axes
+            heart.place(np.asarray(centre) + heart.away + rng.normal(0, CHAMBER_SD_MM, 3)),
+            size * patient.heart_scale,
+            axes,
         )
     outflow = [(4, -38, -13), (12, -34, 1), (16, -27, 15)]
     heart.chambers["outflow"] = tube(heart.place(outflow), np.array([18, 16.5, 14.5]) * patient.heart_scale)
